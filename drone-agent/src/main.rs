@@ -1,0 +1,2 @@
+//! Hatchery inside a drone.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Hatchery on the server.

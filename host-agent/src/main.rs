@@ -1,0 +1,2 @@
+//! The command `hatchery`.
+fn main() {}
