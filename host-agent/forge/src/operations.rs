@@ -46,6 +46,9 @@ pub enum OperationError {
     },
 }
 
+/// Labels that every repository begins with.
+const LABELS: [&str; 3] = ["bug", "documentation", "enhancement"];
+
 type Result<T> = std::result::Result<T, OperationError>;
 
 fn unknown(what: &'static str, name: impl ToString) -> OperationError {
@@ -130,10 +133,15 @@ pub async fn create_repository(forge: &Forge, spec: &RepositorySpec) -> Result<u
     {
         return Ok(id);
     }
+    let fork_of = origin(forge, spec)?;
+    let mut seed = spec.clone();
+    if let Some(origin) = fork_of {
+        seed.directory = Some(forge.git_dir(origin));
+    }
     let owner = AccountSpec { login: spec.owner.clone(), ..AccountSpec::default() };
     let owner_id = put_account(forge, &owner)?;
     let id = forge.store.write(|state| state.claim_id(spec.id));
-    let seeded = seed::create(&forge.git(id), spec).await;
+    let seeded = seed::create(&forge.git(id), &seed).await;
     let default_branch = seeded.map_err(|source| OperationError::Seed {
         repository: format!("{}/{}", spec.owner, spec.name),
         source,
@@ -145,6 +153,7 @@ pub async fn create_repository(forge: &Forge, spec: &RepositorySpec) -> Result<u
         private: !spec.public,
         default_branch,
         description: spec.description.clone(),
+        fork_of,
         created_at: forge.clock.now(),
         former_names: Vec::new(),
         next_number: 1,
@@ -153,10 +162,17 @@ pub async fn create_repository(forge: &Forge, spec: &RepositorySpec) -> Result<u
         check_runs: Vec::new(),
         statuses: Vec::new(),
         runs: Vec::new(),
-        labels: ["bug", "documentation", "enhancement"].map(str::to_owned).to_vec(),
+        labels: LABELS.map(str::to_owned).to_vec(),
     };
     forge.store.write(|state| state.repositories.insert(id, repository));
     Ok(id)
+}
+
+/// The id of the repository to fork, if it is to be one.
+fn origin(forge: &Forge, spec: &RepositorySpec) -> Result<Option<u64>> {
+    let Some(name) = &spec.fork_of else { return Ok(None) };
+    let named = name.split_once('/').ok_or_else(|| OperationError::Name(name.clone()))?;
+    forge.store.read(|state| repository_id(state, named)).map(Some)
 }
 
 /// The id of `owner/name`.

@@ -12,7 +12,6 @@ use crate::{
     forge::Forge,
     model::State,
     operations::{self, OperationError},
-    server,
     spec::{
         AccountSpec, CheckSpec, InstallationChange, InstallationSpec, RepositoryChange,
         RepositorySpec, RunChange, RunSpec,
@@ -75,7 +74,7 @@ impl RunningForge {
                 };
                 let (forge, stop) = (Arc::clone(&forge), stop.clone());
                 tracker.spawn(async move {
-                    let serving = server::serve_admin(forge, stream);
+                    let serving = admin::serve(forge, stream);
                     tokio::select! { () = stop.cancelled() => {}, () = serving => {} }
                 });
             }

@@ -90,6 +90,20 @@ async fn two_forges_do_not_share_a_data_directory() {
 }
 
 #[tokio::test]
+async fn a_token_can_be_refused_for_a_while() {
+    let forge = start().await;
+    let token = forge.mint(&["web"], json!({"contents": "read"})).await;
+    forge.add_fault(FaultSpec::everywhere(FaultKind::BadCredentials).times(1).on("/repos"));
+    let repo = || forge.get("/repos/acme/web").bearer(&token).send();
+    assert_eq!(repo().await.message(), "Bad credentials");
+    assert_eq!(repo().await.status, StatusCode::OK);
+    forge.add_fault(FaultSpec::everywhere(FaultKind::BadCredentials).on("/acme/web.git"));
+    let url = format!("{}/acme/web.git", forge.url());
+    let output = forge.git(forge.dir.path(), Some(&token), &["ls-remote", &url]).await;
+    assert!(stderr(&output).contains("Authentication failed"), "{}", stderr(&output));
+}
+
+#[tokio::test]
 async fn a_cut_connection_fails_git() {
     let forge = start().await;
     let token = forge.mint(&["web"], json!({"contents": "read"})).await;
