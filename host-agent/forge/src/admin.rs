@@ -15,11 +15,11 @@ use std::{
 
 use http::{Method, Request as HttpRequest, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{body::Incoming, service::service_fn};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::json_time,
@@ -29,13 +29,11 @@ use crate::{
     reply::{Reply, json_reply},
     request::{BODY_LIMIT, decode_segments},
     rest::app::selection,
+    server,
 };
 
 /// Name of the socket in the data directory.
 pub const SOCKET: &str = "admin.sock";
-
-/// Time for the head of a call, also between two on one connection.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Time for the body of a call.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
@@ -55,15 +53,16 @@ pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves one connection of the socket.
-pub(crate) async fn serve(forge: Arc<Forge>, stream: tokio::net::UnixStream) {
+pub(crate) async fn serve(
+    forge: Arc<Forge>,
+    stream: tokio::net::UnixStream,
+    stop: &CancellationToken,
+) {
     let service = service_fn(move |request: HttpRequest<Incoming>| {
         let forge = Arc::clone(&forge);
         async move { Ok::<_, Infallible>(answer(&forge, request).await) }
     });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
-    // A client that hangs up in the middle is its own affair.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    server::drive(stream, service, stop).await;
 }
 
 /// Why an admin call was not done.

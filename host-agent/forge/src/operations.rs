@@ -46,9 +46,6 @@ pub enum OperationError {
     },
 }
 
-/// Labels that every repository begins with.
-const LABELS: [&str; 3] = ["bug", "documentation", "enhancement"];
-
 type Result<T> = std::result::Result<T, OperationError>;
 
 fn unknown(what: &'static str, name: impl ToString) -> OperationError {
@@ -128,9 +125,8 @@ pub fn rename_account(forge: &Forge, login: &str, new: &str) -> Result<()> {
 /// For a name that cannot be, and when the seed fails.
 pub async fn create_repository(forge: &Forge, spec: &RepositorySpec) -> Result<u64> {
     check_name(&spec.name)?;
-    if let Some(id) =
-        forge.store.read(|state| state.repository(&spec.owner, &spec.name).map(|repo| repo.id))
-    {
+    let known = |state: &State| state.repository(&spec.owner, &spec.name).map(|repo| repo.id);
+    if let Some(id) = forge.store.read(known) {
         return Ok(id);
     }
     let fork_of = origin(forge, spec)?;
@@ -146,26 +142,19 @@ pub async fn create_repository(forge: &Forge, spec: &RepositorySpec) -> Result<u
         repository: format!("{}/{}", spec.owner, spec.name),
         source,
     })?;
-    let repository = Repository {
-        id,
-        owner_id,
-        name: spec.name.clone(),
-        private: !spec.public,
-        default_branch,
-        description: spec.description.clone(),
-        fork_of,
-        created_at: forge.clock.now(),
-        former_names: Vec::new(),
-        next_number: 1,
-        pulls: Vec::new(),
-        issues: Vec::new(),
-        check_runs: Vec::new(),
-        statuses: Vec::new(),
-        runs: Vec::new(),
-        labels: LABELS.map(str::to_owned).to_vec(),
-    };
-    forge.store.write(|state| state.repositories.insert(id, repository));
-    Ok(id)
+    let mut repository = Repository::new((id, owner_id), &spec.name, forge.clock.now());
+    repository.private = !spec.public;
+    repository.default_branch = default_branch;
+    repository.description.clone_from(&spec.description);
+    repository.fork_of = fork_of;
+    forge.store.write(|state| match known(state) {
+        // Somebody else was quicker; nothing leads to what was seeded here.
+        Some(first) => Ok(first),
+        None => {
+            state.repositories.insert(id, repository);
+            Ok(id)
+        }
+    })
 }
 
 /// The id of the repository to fork, if it is to be one.

@@ -4,7 +4,11 @@ use std::{io, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -29,6 +33,9 @@ use crate::{
 
 /// Time for a TLS handshake, and for a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Time that a call under way gets to end at a shutdown.
+pub const DRAIN: Duration = Duration::from_secs(5);
 
 /// Time for the body of a REST or GraphQL call.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
@@ -58,34 +65,46 @@ pub async fn accept(
         let _ = stream.set_nodelay(true);
         let (forge, tls, stop) = (Arc::clone(&forge), tls.clone(), stop.clone());
         tasks.spawn(async move {
-            let serving = async {
-                match tls {
-                    Some(tls) => {
-                        let shaken = timeout(HEAD_DEADLINE, tls.accept(stream)).await;
-                        if let Ok(Ok(stream)) = shaken {
-                            serve(forge, stream, "https").await;
-                        }
-                    }
-                    None => serve(forge, stream, "http").await,
-                }
+            let Some(tls) = tls else { return serve(forge, stream, "http", &stop).await };
+            let shaken = tokio::select! {
+                () = stop.cancelled() => return,
+                shaken = timeout(HEAD_DEADLINE, tls.accept(stream)) => shaken,
             };
-            tokio::select! { () = stop.cancelled() => {}, () = serving => {} }
+            if let Ok(Ok(stream)) = shaken {
+                serve(forge, stream, "https", &stop).await;
+            }
         });
     }
 }
 
-async fn serve<S>(forge: Arc<Forge>, stream: S, scheme: &'static str)
+async fn serve<I>(forge: Arc<Forge>, io: I, scheme: &'static str, stop: &CancellationToken)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(move |request| {
         let forge = Arc::clone(&forge);
         async move { answer(&forge, request, scheme).await }
     });
+    drive(io, service, stop).await;
+}
+
+/// Serves a connection until it ends. After `stop` the call under way still gets its answer, if
+/// that comes soon.
+pub async fn drive<I, S>(io: I, service: S, stop: &CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<HttpRequest<Incoming>, Response = Reply>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
-    // A client that hangs up in the middle is its own affair.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(io), service));
+    // A client that hangs up in the middle is its own affair, here and below.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = timeout(DRAIN, connection).await;
 }
 
 /// The error that makes hyper close a connection without an answer.

@@ -64,8 +64,7 @@ fn plain(
         "headRefOid" => Out::leaf(pull.head_sha.as_str()),
         "headRepository" => Out::or_null(head_repo.map(|head| at(head.id))),
         "headRepositoryOwner" => {
-            let owner = head_repo.and_then(|head| state.accounts.get(&head.owner_id));
-            Out::or_null(owner.map(query::object))
+            Out::or_null(head_repo.map(|head| issue::author(state, head.owner_id)))
         }
         "reviewDecision" => Out::leaf(decision(pull)),
         "reviews" => reviews(context, (state, repo, pull), pull.reviews.iter(), args),
