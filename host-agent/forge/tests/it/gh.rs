@@ -91,7 +91,7 @@ async fn repo_view_and_api() {
     let session = Session::start().await;
     let text = session.gh(&["repo", "view"]).await;
     assert!(text.contains("acme/web") && text.contains("# web"), "{text}");
-    let fields = "name,owner,defaultBranchRef,isPrivate,viewerPermission,url,visibility";
+    let fields = "name,owner,defaultBranchRef,isPrivate,viewerPermission,url";
     let repo = session.json(&["repo", "view", "acme/web", "--json", fields]).await;
     assert_eq!(repo["defaultBranchRef"]["name"], "main");
     assert_eq!(repo["viewerPermission"], "WRITE");
