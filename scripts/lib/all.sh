@@ -13,4 +13,14 @@ lib=$(dirname "${BASH_SOURCE[0]}")
 . "$lib/rust.sh"
 # shellcheck source=musl.sh
 . "$lib/musl.sh"
+# shellcheck source=engine.sh
+. "$lib/engine.sh"
+# shellcheck source=netns.sh
+. "$lib/netns.sh"
+# shellcheck source=tools.sh
+. "$lib/tools.sh"
+# shellcheck source=images.sh
+. "$lib/images.sh"
+# shellcheck source=testbed.sh
+. "$lib/testbed.sh"
 unset lib
