@@ -84,7 +84,14 @@ testbed_bounded_mount() {
   mount -o loop "$image" "$data"
 }
 
-testbed_engine_stop() {
+# testbed_engine_end ENGINE: for good. Containers are killed first: nobody waits for their farewells.
+testbed_engine_end() {
+  local containers
+  if engine_answers "$TESTBED_RUN/$1"; then
+    testbed_client "$1"
+    mapfile -t containers < <(docker ps -q)
+    if [ ${#containers[@]} -gt 0 ]; then docker kill "${containers[@]}" || true; fi
+  fi
   engine_stop "$TESTBED_RUN/$1"
   engine_clean "$TESTBED_RUN/$1" "$TESTBED_DATA/$1"
 }
@@ -94,7 +101,7 @@ testbed_down() {
   local engine
   testbed_need_root
   for engine in "${TESTBED_ENGINES[@]}"; do
-    testbed_engine_stop "$engine"
+    testbed_engine_end "$engine"
     netns_remove "$(testbed_netns "$engine")"
     if mountpoint -q "$TESTBED_DATA/$engine"; then umount -l "$TESTBED_DATA/$engine"; fi
   done
