@@ -23,4 +23,8 @@ lib=$(dirname "${BASH_SOURCE[0]}")
 . "$lib/images.sh"
 # shellcheck source=testbed.sh
 . "$lib/testbed.sh"
+# shellcheck source=lint.sh
+. "$lib/lint.sh"
+# shellcheck source=stages.sh
+. "$lib/stages.sh"
 unset lib
