@@ -12,6 +12,9 @@ HATCHERY_STEP_LOGS=${HATCHERY_STEP_LOGS:-$HATCHERY_CACHE/logs}
 
 export HATCHERY_ROOT HATCHERY_CACHE HATCHERY_STEP_LOGS
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+# Set when this very run makes the cache, so that quickstart may take it back.
+HATCHERY_CACHE_NEW=
+if [ ! -d "$HATCHERY_CACHE" ]; then HATCHERY_CACHE_NEW=1; fi
 mkdir -p "$HATCHERY_CACHE" "$HATCHERY_STEP_LOGS"
 
 # build_machine: the architecture as the kernel and Rust name it.
@@ -31,6 +34,9 @@ os_field() { sed -n "s/^$1=\"\\{0,1\\}\\([^\"]*\\)\"\\{0,1\\}$/\\1/p" /etc/os-re
 
 # version_at_least HAVE WANT: compares dotted versions.
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# copy_tree FROM TO: everything in FROM, into the directory TO.
+copy_tree() { cp -a "$1/." "$2/"; }
 
 # atomic_dir DIR COMMAND...: runs COMMAND with a temporary directory as its last argument, and
 # renames that to DIR only when it succeeded, so that a killed run never leaves half a tool behind.
