@@ -3,7 +3,6 @@
 # bin directory that every service has in its PATH.
 
 CONFIG_FILE=/etc/hatchery/config.toml
-STATE_DIR=/var/lib/hatchery
 
 # install_changed SOURCE TARGET: replaced by rename, and only when it differs.
 install_changed() {
@@ -48,11 +47,8 @@ install_tool() {
 }
 
 tools_installed() {
-  (
-    PATH=$SERVICE_PATH
-    version_at_least "$(node --version | tr -d v)" "$NODE_WANTED" &&
-      version_at_least "$(devcontainer --version)" "$DEVCONTAINER_VERSION"
-  )
+  version_at_least "$(env PATH="$SERVICE_PATH" node --version | tr -d v)" "$NODE_WANTED" &&
+    version_at_least "$(env PATH="$SERVICE_PATH" devcontainer --version)" "$DEVCONTAINER_VERSION"
 }
 
 # install_config: for the local forge. One that somebody else wrote is never touched.

@@ -10,22 +10,22 @@ HATCHERY_CACHE=${HATCHERY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hatche
 # The full output of each step, kept for the user to read after a failure.
 HATCHERY_STEP_LOGS=${HATCHERY_STEP_LOGS:-$HATCHERY_CACHE/logs}
 
-export HATCHERY_ROOT HATCHERY_CACHE HATCHERY_STEP_LOGS
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 # Set when this very run makes the cache, so that quickstart may take it back.
 HATCHERY_CACHE_NEW=
 if [ ! -d "$HATCHERY_CACHE" ]; then HATCHERY_CACHE_NEW=1; fi
 mkdir -p "$HATCHERY_CACHE" "$HATCHERY_STEP_LOGS"
+export HATCHERY_ROOT HATCHERY_CACHE HATCHERY_CACHE_NEW HATCHERY_STEP_LOGS
 
 # build_machine: the architecture as the kernel and Rust name it.
 build_machine() { uname -m; }
 
-# deb_arch [machine]: the same as Debian names it.
+# deb_arch: the same as Debian names it.
 deb_arch() {
-  case ${1:-$(build_machine)} in
+  case $(build_machine) in
     x86_64) echo amd64 ;;
     aarch64) echo arm64 ;;
-    *) fail "unsupported architecture ${1:-$(build_machine)}: Hatchery is built for x86_64 and aarch64" ;;
+    *) fail "unsupported architecture $(build_machine): Hatchery is built for x86_64 and aarch64" ;;
   esac
 }
 
