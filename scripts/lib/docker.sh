@@ -6,7 +6,7 @@ DOCKER_PLUGINS=/usr/local/lib/docker/cli-plugins
 # Below this Docker has the classic builder only.
 DOCKER_BUILDKIT_SINCE=23.0
 
-docker_answers() { curl -fsS -m 5 -o /dev/null --unix-socket "$DOCKER_SOCKET" http://docker/_ping; }
+docker_answers() { curl -fsS -m 5 -o /dev/null --unix-socket "$DOCKER_SOCKET" http://docker/_ping 2>/dev/null; }
 
 docker_ready() { docker_answers && command -v docker; }
 

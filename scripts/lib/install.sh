@@ -16,7 +16,6 @@ install_programs() {
   local file
   ledger_add path "$PREFIX"
   install_changed "$HATCHERY_ROOT/target/release/hatchery" "$PREFIX/bin/hatchery"
-  install_changed "$HATCHERY_ROOT/scripts/lib/supervise" "$PREFIX/libexec/supervise"
   while IFS= read -r file; do
     install_changed "$FEATURE/$file" "$PREFIX/share/hatchery/feature/$file"
   done < <(cd "$FEATURE" && find . -type f)

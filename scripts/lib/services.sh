@@ -53,6 +53,8 @@ service_start_background() {
   shift
   mkdir -p "$SERVICE_RUN"
   ledger_add path "$SERVICE_RUN"
+  install_changed "$HATCHERY_ROOT/scripts/lib/supervise" "$PREFIX/libexec/supervise"
+  ledger_add path "$PREFIX"
   PATH=$SERVICE_PATH setsid "$PREFIX/libexec/supervise" "$SERVICE_RUN/$name.pid" "$@" \
     </dev/null >>"$SERVICE_LOGS/$name.log" 2>&1 &
 }
