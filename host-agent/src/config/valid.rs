@@ -2,7 +2,7 @@
 //! design's ("Configuration").
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hatchery_protocol::ForgeHost;
 use hatchery_protocol::wire::Permissions;
@@ -170,7 +170,7 @@ pub struct Paths {
 impl Paths {
     /// The control API's socket.
     pub fn control_socket(&self) -> PathBuf {
-        self.runtime.join("control.sock")
+        control_socket(&self.runtime)
     }
 
     /// Records, one file a drone.
@@ -197,6 +197,11 @@ impl Paths {
     pub fn cache(&self) -> PathBuf {
         self.state.join("cache")
     }
+}
+
+/// The control API's socket in a runtime directory.
+pub(super) fn control_socket(runtime: &Path) -> PathBuf {
+    runtime.join("control.sock")
 }
 
 impl Config {
