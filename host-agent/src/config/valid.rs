@@ -205,6 +205,11 @@ pub(super) fn control_socket(runtime: &Path) -> PathBuf {
 }
 
 impl Config {
+    /// The forge of a bare `owner/repo`: the first one.
+    pub fn default_forge(&self) -> &ForgeHost {
+        &self.forges.first().expect("`load` refuses a file without a forge").host
+    }
+
     /// The forge with this host, if it is configured.
     pub fn forge(&self, host: &ForgeHost) -> Option<&ForgeConfig> {
         self.forges.iter().find(|forge| &forge.host == host)
