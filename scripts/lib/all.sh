@@ -27,4 +27,16 @@ lib=$(dirname "${BASH_SOURCE[0]}")
 . "$lib/lint.sh"
 # shellcheck source=stages.sh
 . "$lib/stages.sh"
+# shellcheck source=build.sh
+. "$lib/build.sh"
+# shellcheck source=services.sh
+. "$lib/services.sh"
+# shellcheck source=docker.sh
+. "$lib/docker.sh"
+# shellcheck source=install.sh
+. "$lib/install.sh"
+# shellcheck source=forge.sh
+. "$lib/forge.sh"
+# shellcheck source=uninstall.sh
+. "$lib/uninstall.sh"
 unset lib

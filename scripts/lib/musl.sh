@@ -43,7 +43,13 @@ musl_install() {
 }
 
 musl_add_targets() {
-  (cd "$HATCHERY_ROOT" && timeout 300 rustup target add "${MUSL_MACHINES[@]/%/-unknown-linux-musl}") && musl_rustup_has
+  local target
+  for target in "${MUSL_MACHINES[@]/%/-unknown-linux-musl}"; do
+    if (cd "$HATCHERY_ROOT" && rustup target list --installed) | grep -qx "$target"; then continue; fi
+    (cd "$HATCHERY_ROOT" && timeout 300 rustup target add "$target") || return 1
+    ledger_add rust-target "$target"
+  done
+  musl_rustup_has
 }
 
 # musl_fill_sysroot DIR

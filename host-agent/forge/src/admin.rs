@@ -1,14 +1,22 @@
 //! The admin API: HTTP/1.1 and JSON on a Unix socket in the data directory, readable by the
 //! forge's user only. The crate page lists its calls.
 
-use std::{io, os::unix::fs::PermissionsExt as _, path::Path, time::Duration};
+use std::{
+    io,
+    os::unix::{
+        fs::PermissionsExt as _,
+        net::{UnixListener, UnixStream},
+    },
+    path::Path,
+    time::Duration,
+};
 
 use http::{Method, Request as HttpRequest, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use tokio::{net::UnixListener, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     clock::json_time,
@@ -29,13 +37,14 @@ const BODY_DEADLINE: Duration = Duration::from_secs(60);
 /// Listens on the admin socket; one that a dead forge left is replaced.
 pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
     let path = data_dir.join(SOCKET);
-    if std::os::unix::net::UnixStream::connect(&path).is_ok() {
+    if UnixStream::connect(&path).is_ok() {
         let error = "another forge serves this data directory; end it or take another directory";
         return Err(io::Error::new(io::ErrorKind::AddrInUse, error));
     }
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(&path)?;
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
     Ok(listener)
 }
 

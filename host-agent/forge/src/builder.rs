@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -193,7 +193,7 @@ impl Builder {
         }
         let running =
             RunningForge::new(forge, endpoints, tasks, (opened.ca_pem, opened.private_key_pem));
-        let admin = admin::bind(&running.forge().data_dir)
+        let admin = UnixListener::from_std(opened.admin)
             .map_err(|source| StartError::DataDir { path: self.data_dir.clone(), source })?;
         running.serve_admin(admin);
         self.seed(running.forge()).await?;
@@ -234,6 +234,7 @@ impl Builder {
 struct Opened {
     forge: Arc<Forge>,
     tls: Arc<rustls::ServerConfig>,
+    admin: std::os::unix::net::UnixListener,
     ca_pem: String,
     private_key_pem: String,
 }
@@ -249,6 +250,8 @@ fn open(
         std::fs::create_dir_all(dir.join(below))?;
     }
     let data_dir = dir.canonicalize()?;
+    // First of all: it proves that no other forge serves this directory.
+    let admin = admin::bind(&data_dir)?;
     hooks::install(&data_dir)?;
     let (private_key_pem, public_key_pem) =
         app_key::load_or_make(&data_dir, app.private_key_pem.as_deref())?;
@@ -273,7 +276,7 @@ fn open(
         token_format,
         data_dir,
     };
-    Ok(Opened { forge: Arc::new(forge), tls, ca_pem, private_key_pem })
+    Ok(Opened { forge: Arc::new(forge), tls, admin, ca_pem, private_key_pem })
 }
 
 async fn bind(addr: Option<SocketAddr>) -> Result<Option<TcpListener>, ListenError> {

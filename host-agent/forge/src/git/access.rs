@@ -73,7 +73,12 @@ pub enum Admission {
 }
 
 /// Decides about a git call as GitHub does: 401 asks for credentials, 404 hides, 403 tells.
-pub fn admit(forge: &Forge, caller: &Caller, path: &GitPath, intent: Intent) -> Admission {
+pub fn admit(
+    forge: &Forge,
+    caller: &Caller,
+    path: &GitPath,
+    (intent, query): (Intent, Option<&str>),
+) -> Admission {
     if let Caller::Refused(refusal) = caller {
         return Admission::Answer(Box::new(refused(refusal)));
     }
@@ -84,7 +89,9 @@ pub fn admit(forge: &Forge, caller: &Caller, path: &GitPath, intent: Intent) -> 
         }
         match state.renamed_repository(&path.owner, &path.name) {
             Some(repo) if sees(state, caller, repo) => {
-                let to = format!("/{}.git/{}", state.full_name(repo), path.rest);
+                // Without the query a client would ask the new name by the old protocol.
+                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+                let to = format!("/{}.git/{}{query}", state.full_name(repo), path.rest);
                 let reply = reply::redirect(StatusCode::MOVED_PERMANENTLY, &to);
                 Admission::Answer(Box::new(reply))
             }
@@ -161,7 +168,7 @@ pub async fn serve(
     let Some(intent) = path.intent(request.method(), request.uri().query()) else {
         return backend::not_smart();
     };
-    match admit(forge, caller, path, intent) {
+    match admit(forge, caller, path, (intent, request.uri().query())) {
         Admission::Answer(reply) => *reply,
         Admission::Enter { repo_id, workflows } => {
             backend::serve(forge, (repo_id, workflows), &path.rest, request).await

@@ -7,9 +7,8 @@ use tokio::process::Command;
 /// Directory of the hooks in the data directory.
 const HOOKS_DIR: &str = "hooks";
 
-/// Refuses each ref of a push one of whose new commits touches `.github/workflows/`, a README
-/// there too, unless the token may. Runs in git's quarantine, so nothing of a refused push stays.
-const UPDATE_HOOK: &str = include_str!("update-hook.sh");
+/// Looks at each ref of a push (git 2.29 or newer asks it).
+const PROC_RECEIVE: &str = include_str!("proc-receive.sh");
 
 /// Writes the hooks into the data directory.
 ///
@@ -18,8 +17,8 @@ const UPDATE_HOOK: &str = include_str!("update-hook.sh");
 pub fn install(data_dir: &Path) -> io::Result<()> {
     let dir = data_dir.join(HOOKS_DIR);
     fs::create_dir_all(&dir)?;
-    let path = dir.join("update");
-    fs::write(&path, UPDATE_HOOK)?;
+    let path = dir.join("proc-receive");
+    fs::write(&path, PROC_RECEIVE)?;
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
 }
 
@@ -28,6 +27,7 @@ pub fn configure(command: &mut Command, data_dir: &Path, workflows: bool) {
     let hooks = data_dir.join(HOOKS_DIR);
     let settings = [
         ("core.hooksPath", hooks.as_os_str()),
+        ("receive.procReceiveRefs", "refs/".as_ref()),
         ("receive.hideRefs", "refs/pull".as_ref()),
         ("receive.denyCurrentBranch", "ignore".as_ref()),
         ("receive.advertisePushOptions", "true".as_ref()),

@@ -31,7 +31,7 @@ pub async fn serve(
 ) -> Reply {
     let put = request.method() == Method::PUT;
     let intent = if put { Intent::Push } else { Intent::Fetch };
-    let repo_id = match admit(forge, caller, path, intent) {
+    let repo_id = match admit(forge, caller, path, (intent, None)) {
         Admission::Enter { repo_id, .. } => repo_id,
         Admission::Answer(reply) => return *reply,
     };
@@ -81,7 +81,7 @@ async fn batch(
         return Refusal::bad_json().into_reply();
     };
     let upload = asked["operation"] == "upload";
-    if upload && let Admission::Answer(reply) = admit(forge, caller, path, Intent::Push) {
+    if upload && let Admission::Answer(reply) = admit(forge, caller, path, (Intent::Push, None)) {
         return *reply;
     }
     let mut objects = Vec::new();
