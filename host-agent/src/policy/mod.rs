@@ -6,7 +6,7 @@
 //! refused.
 //!
 //! Pure: no network, no processes, never async, nothing of Docker's. It reads only the staged copy
-//! of the checkout, through [`Checkout`]. Call it off the async runtime's workers.
+//! of the checkout, through one careful reader (`checkout`). Call it off the async runtime's workers.
 //!
 //! In the order of a spawn:
 //! 1. [`check_text`]: pass (a), over the text alone. Its [`Plan`] says what to stage and build.
@@ -16,12 +16,16 @@
 //!
 //! Passes end in [`Review::accept`], which gives the outcome and notices, or the failure.
 
+mod checkout;
 mod finding;
 mod inspect;
+mod jsonc;
 mod metadata;
+mod node;
 mod plan;
 mod scope;
 mod text;
+mod yaml;
 
 pub use finding::{Accepted, Finding, Permit, Review, Verdict, refusals_as_failure};
 pub use inspect::{Allowed, Observed, ObservedMount, deviations};
