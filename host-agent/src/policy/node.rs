@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Number, Value};
 
+/// Keys of one object: more is an attack on whoever compares them.
+const MAX_MEMBERS: usize = 2000;
+
 /// A value and where it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -190,6 +193,9 @@ impl Flaw {
 /// # Errors
 /// When the name is taken: one reader keeps the first, another the last.
 pub fn push_unique(members: &mut Vec<Member>, member: Member) -> Result<(), Flaw> {
+    if members.len() >= MAX_MEMBERS {
+        return Err(Flaw::broken(member.line, "too many keys in one object"));
+    }
     if members.iter().any(|known| known.name == member.name) {
         let what = format!("the key {:?} stands here a second time", member.name);
         return Err(Flaw::ambiguous(member.line, what));
