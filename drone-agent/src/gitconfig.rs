@@ -241,6 +241,37 @@ mod tests {
         assert_eq!(flat(text), ["a||y=1", "b||v=5"]);
     }
 
+    /// What git reads in `text`, in the form of [`flat`]; `None`: git refuses it.
+    fn as_git_reads(text: &str) -> Option<Vec<String>> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("config");
+        std::fs::write(&file, text).expect("written");
+        let mut git = std::process::Command::new("git");
+        let output = git.args(["config", "--list", "-z", "-f"]).arg(&file).output().expect("git");
+        let text = String::from_utf8(output.stdout).expect("what was written");
+        let line = |pair: &str| {
+            let (name, value) = pair.split_once('\n').unwrap_or((pair, "<true>"));
+            let (section, rest) = name.split_once('.').unwrap_or((name, ""));
+            let (subsection, key) = rest.rsplit_once('.').unwrap_or(("", rest));
+            format!("{section}|{subsection}|{key}={value}")
+        };
+        let pairs = text.split_terminator('\0').map(line).collect();
+        output.status.success().then_some(pairs)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        #[test]
+        fn what_git_takes_is_read_as_git_reads_it(
+            lines in proptest::collection::vec("[a-c]{1,3} ?= ?[\"a-c #;\\\\nt]{0,8}\r?", 1..5),
+        ) {
+            let text = format!("[core]\n{}\n", lines.join("\n"));
+            if let Some(expected) = as_git_reads(&text) {
+                prop_assert_eq!(flat(&text), expected, "{:?}", text);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_makes_it_panic_or_hang(text in "[\\[\\]\"\\\\=#; \t\r\na-c\u{e9}]{0,60}") {
