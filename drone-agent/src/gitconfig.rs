@@ -129,39 +129,39 @@ fn value(rest: &mut Chars<'_>) -> Option<String> {
                 skip_line(rest);
                 break;
             }
-            Some('"') => {
-                quoted = !quoted;
-                kept = value.len();
-            }
-            Some('\\') => {
-                match rest.next()? {
-                    '\n' => continue,
-                    '\r' if rest.as_str().starts_with('\n') => {
-                        rest.next();
-                        continue;
-                    }
-                    'n' => value.push('\n'),
-                    't' => value.push('\t'),
-                    'b' => value.push('\u{8}'),
-                    literal @ ('"' | '\\') => value.push(literal),
-                    _ => return None,
-                }
-                kept = value.len();
-            }
-            Some('\r') if rest.as_str().is_empty() || rest.as_str().starts_with('\n') => {}
+            Some('\r') if rest.as_str().is_empty() || rest.as_str().starts_with('\n') => continue,
+            Some(' ' | '\t') if !quoted && value.is_empty() => continue,
             Some(blank @ (' ' | '\t')) if !quoted => {
-                if !value.is_empty() {
-                    value.push(blank);
-                }
+                value.push(blank);
+                continue;
             }
-            Some(other) => {
-                value.push(other);
-                kept = value.len();
-            }
+            Some('"') => quoted = !quoted,
+            Some('\\') => match escape(rest)? {
+                Some(meant) => value.push(meant),
+                None => continue,
+            },
+            Some(other) => value.push(other),
         }
+        kept = value.len();
     }
     value.truncate(kept);
     Some(value)
+}
+
+/// What a backslash and the next character mean: `Some(None)` a continued line, `None` nothing.
+fn escape(rest: &mut Chars<'_>) -> Option<Option<char>> {
+    match rest.next()? {
+        '\n' => Some(None),
+        '\r' if rest.as_str().starts_with('\n') => {
+            rest.next();
+            Some(None)
+        }
+        'n' => Some(Some('\n')),
+        't' => Some(Some('\t')),
+        'b' => Some(Some('\u{8}')),
+        literal @ ('"' | '\\') => Some(Some(literal)),
+        _ => None,
+    }
 }
 
 /// Goes behind the next line end.

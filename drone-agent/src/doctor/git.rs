@@ -84,56 +84,52 @@ fn judge(settings: &[Setting], identity: &Identity) -> Vec<Finding> {
     findings
 }
 
+/// Whether `setting` is `credential.KEY` or `credential.URL.KEY` with the forge's URL.
+fn is_for_forge(setting: &Setting, key: &str, identity: &Identity) -> bool {
+    let url = setting.key.strip_prefix("credential.").and_then(|rest| rest.strip_suffix(key));
+    url.is_some_and(|url| {
+        let url = url.trim_end_matches('.').trim_end_matches('/');
+        url.is_empty() || url.eq_ignore_ascii_case(&identity.git_url)
+    })
+}
+
 /// The helpers that git asks for the forge, in order, and whether a path goes with the question.
 fn helper(settings: &[Setting], identity: &Identity) -> Vec<Finding> {
-    let of_forge = |setting: &&Setting, key: &str| {
-        let subsection = setting.key.strip_prefix("credential.");
-        let subsection = subsection.and_then(|rest| rest.strip_suffix(key));
-        subsection.is_some_and(|url| {
-            let url = url.trim_end_matches('.').trim_end_matches('/');
-            url.is_empty() || url.eq_ignore_ascii_case(&identity.git_url)
-        })
-    };
     let mut helpers: Vec<&Setting> = Vec::new();
-    for setting in settings.iter().filter(|setting| of_forge(setting, "helper")) {
+    for setting in settings.iter().filter(|setting| is_for_forge(setting, "helper", identity)) {
         match setting.value.as_str() {
             "" => helpers.clear(),
             _ => helpers.push(setting),
         }
     }
     let is_ours = |setting: &Setting| setting.value == paths::CREDENTIAL_HELPER;
-    let mut findings = match helpers.first() {
-        Some(first) if is_ours(first) => {
-            vec![Finding::fine("git asks drone-agent for credentials")]
-        }
-        Some(first) => vec![Finding::wrong(
+    let mut findings = vec![match helpers.first() {
+        Some(first) if is_ours(first) => Finding::fine("git asks drone-agent for credentials"),
+        Some(first) => Finding::wrong(
             format!("git asks {:?} first, set in {}", first.value, first.origin),
-            format!(
-                "remove it there, or the empty `helper` before it: drone-agent is for {}",
-                identity.git_url
-            ),
-        )],
-        None => {
-            vec![Finding::wrong("git asks no helper", "as root: `drone-agent boot --foreground`")]
-        }
-    };
+            "remove it there, or the empty `helper` before it",
+        ),
+        None => Finding::wrong("git asks no helper", "as root: `drone-agent boot --foreground`"),
+    }];
     findings.extend(helpers.iter().skip(1).filter(|helper| !is_ours(helper)).map(|helper| {
         Finding::odd(
             format!("{:?} is told every token too, set in {}", helper.value, helper.origin),
             "remove it there: git hands a token that worked to all helpers",
         )
     }));
-    let path = settings.iter().rfind(|setting| of_forge(setting, "usehttppath"));
-    if let Some(off) = path.filter(|setting| setting.value == "false") {
-        findings.push(Finding::wrong(
-            format!(
-                "git does not say which repository it means: useHttpPath is off in {}",
-                off.origin
-            ),
-            "remove it there: without a path only the drone's own repository works",
-        ));
-    }
+    findings.extend(path_is_sent(settings, identity));
     findings
+}
+
+/// A complaint if git does not say which repository it wants to get into.
+fn path_is_sent(settings: &[Setting], identity: &Identity) -> Option<Finding> {
+    let in_force = settings.iter().rfind(|one| is_for_forge(one, "usehttppath", identity))?;
+    (in_force.value == "false").then(|| {
+        Finding::wrong(
+            format!("git does not name the repository: useHttpPath is off in {}", in_force.origin),
+            "remove it there: without a path only the drone's own repository works",
+        )
+    })
 }
 
 /// Settings by which git never comes to ask the helper, or asks somebody else.
