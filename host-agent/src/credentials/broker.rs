@@ -108,7 +108,7 @@ impl<F: Forge> Broker<F> {
                 }
                 match (flight.await, fallback) {
                     (Ok(live), _) => live,
-                    (Err(error), Some(live)) if self.may_fall_back(&error, &live) => live,
+                    (Err(error), Some(live)) if Self::may_fall_back(&error, &live) => live,
                     (Err(error), _) => return Err(error),
                 }
             }
@@ -118,15 +118,13 @@ impl<F: Forge> Broker<F> {
     }
 
     /// The forge is out of reach, and this token still good.
-    fn may_fall_back(&self, error: &TokenError, live: &Live) -> bool {
+    fn may_fall_back(error: &TokenError, live: &Live) -> bool {
+        let TokenError::Forge { source, .. } = error else { return false };
         let out_of_reach = matches!(
-            error,
-            TokenError::Forge {
-                source: ForgeError::Unreachable { .. }
-                    | ForgeError::RateLimited { .. }
-                    | ForgeError::BadApp { .. },
-                ..
-            }
+            **source,
+            ForgeError::Unreachable { .. }
+                | ForgeError::RateLimited { .. }
+                | ForgeError::BadApp { .. }
         );
         out_of_reach && live.expires_at > OffsetDateTime::now_utc()
     }
@@ -154,7 +152,9 @@ impl<F: Forge> Broker<F> {
             return Err(gone());
         }
         let minted = match self.mint_once(&record, &landing.scope).await {
-            Err(TokenError::Forge { source: ForgeError::InstallationGone { .. }, .. }) => {
+            Err(TokenError::Forge { source, .. })
+                if matches!(*source, ForgeError::InstallationGone { .. }) =>
+            {
                 // Moved to another account, renamed, or other permissions: look again, once.
                 self.installations.forget(&record.repo.host, &record.grants);
                 self.mint_once(&record, &landing.scope).await
@@ -171,11 +171,7 @@ impl<F: Forge> Broker<F> {
 
     async fn mint_once(&self, record: &Record, scope: &Scope) -> Result<Live, TokenError> {
         let request = self.request(record, scope).await?;
-        let minted = self
-            .forge
-            .mint(&request)
-            .await
-            .map_err(|source| TokenError::Forge { repo: record.repo.name.clone(), source })?;
+        let minted = self.forge.mint(&request).await.map_err(forge_error(&record.repo.name))?;
         self.installations.learn(&request.host, &minted.repositories);
         Ok(Live::new(request.host, minted))
     }
@@ -185,11 +181,8 @@ impl<F: Forge> Broker<F> {
     async fn request(&self, record: &Record, scope: &Scope) -> Result<MintRequest, TokenError> {
         let host = &record.repo.host;
         let (first, others) = members(record, scope)?;
-        let forge_error = |grant: &Grant| {
-            let repo = grant.name.clone();
-            move |source| TokenError::Forge { repo, source }
-        };
-        let installation = self.installations.of(host, first).await.map_err(forge_error(first))?;
+        let installation =
+            self.installations.of(host, first).await.map_err(forge_error(&first.name))?;
         let mut covered = vec![first];
         for grant in others {
             match (self.installations.of(host, grant).await, scope) {
@@ -202,7 +195,9 @@ impl<F: Forge> Broker<F> {
                         other: grant.name.clone(),
                     });
                 }
-                (Err(source), Scope::Repositories(_)) => return Err(forge_error(grant)(source)),
+                (Err(source), Scope::Repositories(_)) => {
+                    return Err(forge_error(&grant.name)(source));
+                }
             }
         }
         let granted: Permissions = match scope {
@@ -283,6 +278,11 @@ impl<F: Forge> Broker<F> {
     fn cache(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn forge_error(repo: &RepoName) -> impl FnOnce(ForgeError) -> TokenError {
+    let repo = repo.clone();
+    move |source| TokenError::Forge { repo, source: Arc::new(source) }
 }
 
 /// The grants that a scope is about, the one that decides on the installation first.
