@@ -4,6 +4,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use hatchery_protocol::RepoName;
+
+use super::forge::ForgeReady;
 use super::terminal::{Colour, Terminal};
 use crate::lifecycle::view::{DroneSummary, Phase, Step};
 use crate::lifecycle::{Failure, FailureKind};
@@ -255,6 +258,32 @@ pub(super) fn step_line(
 /// A notice as a line.
 pub(super) fn notice(text: &str, terminal: Terminal) -> String {
     format!("{} {}", terminal.paint(Colour::Yellow, "notice:"), printable(text))
+}
+
+/// The `[[forge]]` table that makes a configuration use a local forge.
+pub(super) fn forge_table(forge: &ForgeReady) -> String {
+    format!(
+        "[[forge]]\nhost = {:?}\naddress = {:?}\napi_url = {:?}\ngit_url = {:?}\nkeys_url = {:?}\n\
+         ca_file = {:?}\napp = {{ client_id = {:?}, private_key_file = {:?} }}\n",
+        forge.host,
+        forge.address,
+        forge.api_url,
+        forge.git_url,
+        forge.git_url,
+        forge.ca_file,
+        forge.client_id,
+        forge.private_key_file,
+    )
+}
+
+/// After `forge repo create`.
+pub(super) fn forge_repository_there(repo: &RepoName) -> String {
+    format!("{repo} is on the forge")
+}
+
+/// After `forge app install`.
+pub(super) fn forge_app_installed(account: &str) -> String {
+    format!("the App is installed on {account}")
 }
 
 /// A duration with as much precision as people read.

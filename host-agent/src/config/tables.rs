@@ -23,7 +23,7 @@ const SIZE: &str = "a size such as \"8GiB\"";
 const TEXTS: &str = "an array of strings";
 
 /// Asked for on every repository unless `[drone] permissions` says otherwise.
-const PERMISSIONS: [(&str, &str); 9] = [
+pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
     ("actions", "read"),
     ("checks", "read"),
     ("contents", "write"),
@@ -93,7 +93,9 @@ fn drone(mut section: Section<'_>) -> DroneDefaults {
                 "permissions such as { contents = \"write\" }, each read, write or admin",
                 permissions,
             )
-            .unwrap_or_else(|| PERMISSIONS.map(|(name, level)| (name.into(), level.into())).into()),
+            .unwrap_or_else(|| {
+                DEFAULT_PERMISSIONS.map(|(name, level)| (name.into(), level.into())).into()
+            }),
     };
     section.finish();
     drone

@@ -155,7 +155,7 @@ struct Host {
     client: Client,
     double: Arc<Double>,
     shutdown: CancellationToken,
-    served: JoinHandle<()>,
+    served: JoinHandle<super::StateLock>,
     directory: tempfile::TempDir,
 }
 
