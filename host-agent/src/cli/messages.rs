@@ -262,18 +262,21 @@ pub(super) fn notice(text: &str, terminal: Terminal) -> String {
 
 /// The `[[forge]]` table that makes a configuration use a local forge.
 pub(super) fn forge_table(forge: &ForgeReady) -> String {
-    format!(
-        "[[forge]]\nhost = {:?}\naddress = {:?}\napi_url = {:?}\ngit_url = {:?}\nkeys_url = {:?}\n\
-         ca_file = {:?}\napp = {{ client_id = {:?}, private_key_file = {:?} }}\n",
-        forge.host,
-        forge.address,
-        forge.api_url,
-        forge.git_url,
-        forge.git_url,
-        forge.ca_file,
-        forge.client_id,
-        forge.private_key_file,
-    )
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut table = "[[forge]]\n".to_owned();
+    for (key, text) in [
+        ("host", &forge.host),
+        ("address", &forge.address),
+        ("api_url", &forge.api_url),
+        ("git_url", &forge.git_url),
+        ("keys_url", &forge.git_url),
+        ("ca_file", &forge.ca_file),
+    ] {
+        let _ = writeln!(table, "{key} = {}", quoted(text));
+    }
+    let (client_id, key_file) = (quoted(&forge.client_id), quoted(&forge.private_key_file));
+    let _ = writeln!(table, "app = {{ client_id = {client_id}, private_key_file = {key_file} }}");
+    table
 }
 
 /// After `forge repo create`.

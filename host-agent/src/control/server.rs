@@ -2,8 +2,6 @@
 
 mod handle;
 mod socket;
-#[cfg(test)]
-mod tests;
 
 use std::convert::Infallible;
 use std::fs::File;
