@@ -38,7 +38,7 @@ pub(super) async fn follow(
     };
     let progress = Progress::new(terminal);
     let mut following = Following { client, operation, interrupts, progress };
-    let outcome = following.to_its_end(interrupted).await;
+    let outcome = following.drive(interrupted).await;
     following.progress.end();
     outcome
 }
@@ -52,7 +52,7 @@ struct Following<'a> {
 }
 
 impl Following<'_> {
-    async fn to_its_end(&mut self, mut interrupted: bool) -> Result<Outcome, Stop> {
+    async fn drive(&mut self, mut interrupted: bool) -> Result<Outcome, Stop> {
         if interrupted {
             self.cancel().await?;
         }

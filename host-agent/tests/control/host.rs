@@ -128,7 +128,7 @@ impl Drones for Double {
     }
 
     async fn unburrow(&self, _: &DroneName) -> Result<DroneStatus, Failure> {
-        panic!("a defect");
+        unreachable!("a defect");
     }
 
     async fn adopt(&self, _: &DroneName) -> Result<DroneStatus, Failure> {

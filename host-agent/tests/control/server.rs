@@ -65,12 +65,12 @@ async fn a_spawn_tells_its_steps_and_its_end() {
 
 /// The failure that an operation ends with.
 async fn failure_of(operation: &mut Operation) -> Failure {
-    while let Some(event) = within(operation.next()).await.expect("an event") {
-        if let EventKind::Failed { failure } = event.kind {
+    loop {
+        let event = within(operation.next()).await.expect("an event");
+        if let EventKind::Failed { failure } = event.expect("it ends with a failure").kind {
             return *failure;
         }
     }
-    panic!("ended without a failure");
 }
 
 #[tokio::test]
