@@ -1,7 +1,11 @@
 //! What happens to drones: spawn, rebuild, burrow, slay, adopt, and bringing Docker to the state
 //! that is wanted. Never prints; never sees a type of Docker's or an HTTP status.
 
+pub mod checkouts;
+pub mod devcontainers;
+pub mod engine;
 pub mod failure;
+pub mod network;
 pub mod progress;
 pub mod request;
 pub mod view;
