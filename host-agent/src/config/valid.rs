@@ -2,7 +2,7 @@
 //! design's ("Configuration").
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hatchery_protocol::ForgeHost;
 use hatchery_protocol::wire::Permissions;
@@ -170,7 +170,7 @@ pub struct Paths {
 impl Paths {
     /// The control API's socket.
     pub fn control_socket(&self) -> PathBuf {
-        self.runtime.join("control.sock")
+        control_socket(&self.runtime)
     }
 
     /// Records, one file a drone.
@@ -199,7 +199,17 @@ impl Paths {
     }
 }
 
+/// The control API's socket in a runtime directory.
+pub(super) fn control_socket(runtime: &Path) -> PathBuf {
+    runtime.join("control.sock")
+}
+
 impl Config {
+    /// The forge of a bare `owner/repo`: the first one.
+    pub fn default_forge(&self) -> &ForgeHost {
+        &self.forges.first().expect("`load` refuses a file without a forge").host
+    }
+
     /// The forge with this host, if it is configured.
     pub fn forge(&self, host: &ForgeHost) -> Option<&ForgeConfig> {
         self.forges.iter().find(|forge| &forge.host == host)

@@ -2,15 +2,29 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /v1/version` | `{"version"}` |
-//! | `GET /v1/drones` | [`crate::lifecycle::view::DroneList`] |
-//! | `POST /v1/drones` | [`crate::lifecycle::request::SpawnRequest`]; events, the last `done` or `failed` |
-//! | `GET /v1/drones/{drone}` | [`crate::lifecycle::view::DroneStatus`] |
-//! | `POST /v1/drones/{drone}/burrow`, `/unburrow`, `/adopt` | `DroneStatus` |
-//! | `POST /v1/drones/{drone}/rebuild`, `/slay` | events |
-//! | `GET /v1/drones/{drone}/exec` | [`crate::lifecycle::view::ExecPlan`] |
+//! | `GET /v1/version` | [`api::Version`] |
+//! | `GET /v1/drones` | [`api::DroneList`] |
+//! | `POST /v1/drones` | [`api::SpawnRequest`]; events, the last `done` or `failed` |
+//! | `GET /v1/drones/{drone}` | [`api::DroneStatus`] |
+//! | `POST /v1/drones/{drone}/burrow`, `/unburrow`, `/adopt` | [`api::DroneStatus`] |
+//! | `POST /v1/drones/{drone}/rebuild`, `/slay` | events; slay takes [`api::SlayRequest`] |
+//! | `GET /v1/drones/{drone}/exec` | [`api::ExecPlan`] |
 //! | `GET /v1/drones/{drone}/logs?source=spawn` or `container` | text |
 //! | `GET /v1/events` | events of all drones until the client leaves |
+//! | `POST /v1/operations/{id}/cancel` | nothing; the operation's own answer says how it ended |
 //!
-//! `{drone}` is a drone's name, or a repository as `owner%2Frepo`. A client that leaves during
-//! spawn, rebuild or slay cancels it, and what it did is rolled back.
+//! `{drone}` is a drone's name, or a repository as `owner%2Frepo`. Spawn, rebuild and slay name
+//! their operation in the header `hatchery-operation`. Cancelling it, or leaving, rolls it back; who
+//! cancels and reads on learns how that went. Failures are RFC 9457 problem details
+//! ([`api::Problem`]) with the whole [`api::Failure`] in them.
+
+pub mod api;
+pub mod client;
+mod drones;
+mod operations;
+mod reply;
+mod route;
+mod segment;
+pub mod server;
+
+pub use drones::Drones;
