@@ -5,7 +5,6 @@
 //! plain text between them; its standard output one line of JSON that tells the outcome.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -254,13 +253,6 @@ fn raw_line(text: &str) -> OutputLine {
 
 fn shortened(text: &str) -> String {
     text.trim().chars().take(PROGRESS_MAX).collect()
-}
-
-/// Whether the configuration at `config` has a lock file beside it.
-pub fn has_lock_file(config: &Path) -> bool {
-    let hidden = config.file_name().is_some_and(|name| name == ".devcontainer.json");
-    let name = if hidden { ".devcontainer-lock.json" } else { "devcontainer-lock.json" };
-    config.with_file_name(name).is_file()
 }
 
 #[cfg(test)]

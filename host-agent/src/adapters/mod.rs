@@ -6,6 +6,7 @@ pub mod docker;
 pub mod exec;
 pub mod firewall;
 pub mod git;
+pub mod github;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -15,6 +15,15 @@ use crate::secret::Token;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InstallationId(pub u64);
 
+/// The installation that covers a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Its number.
+    pub id: InstallationId,
+    /// What its owner granted the App.
+    pub permissions: Permissions,
+}
+
 /// A repository as the forge knows it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeRepository {
@@ -48,7 +57,7 @@ pub struct MintRequest {
 pub struct Minted {
     /// The secret.
     pub token: Token,
-    /// Its end by the forge's clock.
+    /// Its end, by the host's clock.
     pub expires_at: OffsetDateTime,
     /// What it opens, by id.
     pub repositories: BTreeMap<ForgeRepoId, RepoName>,
@@ -57,7 +66,7 @@ pub struct Minted {
 }
 
 /// Why the forge did not do it. Callers branch on these.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForgeError {
     /// No such repository, or the App is not installed on it: the forge does not say which.
     #[error("{repo} was not found on {host}, or the App is not installed on it")]
@@ -128,6 +137,12 @@ pub trait Forge: Send + Sync + 'static {
         &self,
         repo: &RepoId,
     ) -> impl Future<Output = Result<ForgeRepository, ForgeError>> + Send;
+
+    /// Finds the installation that covers a repository, which may have been renamed since.
+    fn installation(
+        &self,
+        repo: &RepoId,
+    ) -> impl Future<Output = Result<Installation, ForgeError>> + Send;
 
     /// Mints a token and compares the answer with the request.
     fn mint(

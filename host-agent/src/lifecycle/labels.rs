@@ -28,6 +28,9 @@ pub const USER: &str = "hatchery.user";
 pub const FOLDER: &str = "hatchery.folder";
 /// `remoteEnv`, as JSON; on containers only.
 pub const REMOTE_ENV: &str = "hatchery.remote_env";
+/// Every label of ours that a container carries.
+pub const OURS: [&str; 10] =
+    [MANAGED, DRONE, REPO, REPO_ID, FORGE, VERSION, SEAL, USER, FOLDER, REMOTE_ENV];
 /// Where the reference CLI says that the checkout lies.
 pub const LOCAL_FOLDER: &str = "devcontainer.local_folder";
 /// Where the reference CLI says that the configuration lies.

@@ -58,16 +58,22 @@ impl GitPath {
     }
 }
 
+/// A git call that may be made.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Id of the repository.
+    pub repo_id: u64,
+    /// Whether workflow files may change.
+    pub workflows: bool,
+    /// `owner/name` as it is now, when it was asked for by a former name.
+    pub moved_to: Option<String>,
+}
+
 /// How a git call goes on.
 #[derive(Debug)]
 pub enum Admission {
-    /// Into this repository, as this caller.
-    Enter {
-        /// Its id.
-        repo_id: u64,
-        /// Whether workflow files may change.
-        workflows: bool,
-    },
+    /// Into a repository.
+    Enter(Entry),
     /// Somewhere else, or nowhere.
     Answer(Box<Reply>),
 }
@@ -88,6 +94,15 @@ pub fn admit(
             return enter(state, caller, repo, intent);
         }
         match state.renamed_repository(&path.owner, &path.name) {
+            // A client follows no redirect after it logged in: it would fail at its next step.
+            Some(repo) if matches!(caller, Caller::Installation(_)) => {
+                match enter(state, caller, repo, intent) {
+                    Admission::Enter(entry) => {
+                        Admission::Enter(Entry { moved_to: Some(state.full_name(repo)), ..entry })
+                    }
+                    answer @ Admission::Answer(_) => answer,
+                }
+            }
             Some(repo) if sees(state, caller, repo) => {
                 // Without the query a client would ask the new name by the old protocol.
                 let query = query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -117,7 +132,7 @@ fn enter(state: &State, caller: &Caller, repo: &Repository, intent: Intent) -> A
         Caller::Anonymous | Caller::App | Caller::Refused(_) => false,
     };
     match caller.may(state, repo, "contents", level) {
-        Ok(()) => Admission::Enter { repo_id: repo.id, workflows },
+        Ok(()) => Admission::Enter(Entry { repo_id: repo.id, workflows, moved_to: None }),
         Err(refusal) if refusal.status == StatusCode::UNAUTHORIZED => {
             Admission::Answer(Box::new(ask_for_credentials("No anonymous write access.")))
         }
@@ -170,9 +185,7 @@ pub async fn serve(
     };
     match admit(forge, caller, path, (intent, request.uri().query())) {
         Admission::Answer(reply) => *reply,
-        Admission::Enter { repo_id, workflows } => {
-            backend::serve(forge, (repo_id, workflows), &path.rest, request).await
-        }
+        Admission::Enter(entry) => backend::serve(forge, &entry, &path.rest, request).await,
     }
 }
 

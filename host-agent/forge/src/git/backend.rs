@@ -22,7 +22,10 @@ use tokio::{
 };
 use tokio_util::io::ReaderStream;
 
-use super::{access::header, hooks, scrubbed};
+use super::{
+    access::{Entry, header},
+    hooks, scrubbed,
+};
 use crate::{
     forge::Forge,
     reply::{Body, Refusal, Reply, text},
@@ -38,13 +41,8 @@ const PIECE_DEADLINE: Duration = Duration::from_secs(120);
 const HEAD_LIMIT: usize = 16 << 10;
 
 /// Hands a git call that was admitted on to `git http-backend`.
-pub async fn serve(
-    forge: &Forge,
-    (repo_id, workflows): (u64, bool),
-    rest: &str,
-    request: Request<Incoming>,
-) -> Reply {
-    match run(forge, (repo_id, workflows), rest, request).await {
+pub async fn serve(forge: &Forge, entry: &Entry, rest: &str, request: Request<Incoming>) -> Reply {
+    match run(forge, entry, rest, request).await {
         Ok(reply) => reply,
         Err(error) => Refusal::internal(&error).into_reply(),
     }
@@ -52,14 +50,14 @@ pub async fn serve(
 
 async fn run(
     forge: &Forge,
-    (repo_id, workflows): (u64, bool),
+    entry: &Entry,
     rest: &str,
     request: Request<Incoming>,
 ) -> io::Result<Reply> {
     let mut command = scrubbed(&forge.data_dir);
-    describe(&mut command, &request, &format!("/{repo_id}.git/{rest}"));
+    describe(&mut command, &request, &format!("/{}.git/{rest}", entry.repo_id));
     command.env("GIT_PROJECT_ROOT", forge.data_dir.join("git"));
-    hooks::configure(&mut command, &forge.data_dir, workflows);
+    hooks::configure(&mut command, &forge.data_dir, entry);
     command.arg("http-backend").stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::null());
     let mut child = command.spawn()?;

@@ -4,6 +4,8 @@ use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path};
 
 use tokio::process::Command;
 
+use super::access::Entry;
+
 /// Directory of the hooks in the data directory.
 const HOOKS_DIR: &str = "hooks";
 
@@ -23,7 +25,7 @@ pub fn install(data_dir: &Path) -> io::Result<()> {
 }
 
 /// Makes a git command run them, and keep clients off the refs of pull requests.
-pub fn configure(command: &mut Command, data_dir: &Path, workflows: bool) {
+pub fn configure(command: &mut Command, data_dir: &Path, entry: &Entry) {
     let hooks = data_dir.join(HOOKS_DIR);
     let settings = [
         ("core.hooksPath", hooks.as_os_str()),
@@ -42,5 +44,6 @@ pub fn configure(command: &mut Command, data_dir: &Path, workflows: bool) {
         command.env(format!("GIT_CONFIG_KEY_{index}"), key);
         command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
     }
-    command.env("FORGE_MAY_CHANGE_WORKFLOWS", if workflows { "yes" } else { "no" });
+    command.env("FORGE_MOVED_TO", entry.moved_to.as_deref().unwrap_or_default());
+    command.env("FORGE_MAY_CHANGE_WORKFLOWS", if entry.workflows { "yes" } else { "no" });
 }

@@ -32,7 +32,7 @@ pub async fn serve(
     let put = request.method() == Method::PUT;
     let intent = if put { Intent::Push } else { Intent::Fetch };
     let repo_id = match admit(forge, caller, path, (intent, None)) {
-        Admission::Enter { repo_id, .. } => repo_id,
+        Admission::Enter(entry) => entry.repo_id,
         Admission::Answer(reply) => return *reply,
     };
     match (request.method(), rest.strip_prefix("objects/")) {

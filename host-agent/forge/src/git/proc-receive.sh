@@ -27,6 +27,10 @@ while receive; do :; done # version and features
 send version=1
 flush
 
+if [ -n "$FORGE_MOVED_TO" ]; then
+	echo "This repository moved. Please use the new location: $FORGE_MOVED_TO" >&2
+fi
+
 commands=
 while receive; do
 	commands="$commands$packet

@@ -105,7 +105,14 @@ async fn a_renamed_repository_is_found_by_its_old_name() {
     for args in [&["fetch", "origin"][..], &["push", "origin", "main"]] {
         let output = forge.git(&clone, Some(&token), args).await;
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+        let told = stderr(&output).contains("This repository moved. Please use the new location");
+        assert_eq!(told, args[0] == "push", "{}", stderr(&output));
     }
+    let change = RepositoryChange { name: Some("shut".into()), ..Default::default() };
+    forge.change_repository("octo", "open", &change).unwrap();
+    let url = format!("{}/octo/open", forge.url());
+    let output = forge.git(forge.dir.path(), None, &["ls-remote", &url]).await;
+    assert!(stderr(&output).contains("redirecting to"), "{}", stderr(&output));
 }
 
 #[tokio::test]
