@@ -8,7 +8,9 @@ use crate::lifecycle::{Failure, FailureKind};
 /// What happens to a thing that a configuration asks for and does not simply get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
-    /// Needless here, or permitted by a `[[policy]]` rule: a notice, the spawn goes on.
+    /// Refused elsewhere, but a `[[policy]]` rule permits it here: it stays, with a notice.
+    Permit,
+    /// Needless here: it goes, with a notice.
     Strip,
     /// Not from this repository.
     Refuse,
@@ -80,6 +82,7 @@ impl<T> Review<T> {
             return Err(failure);
         }
         let notices = self.findings.iter().map(|finding| match finding.verdict {
+            Verdict::Permit => format!("permitted by [[policy]]: {finding}"),
             Verdict::Strip => finding.to_string(),
             Verdict::Refuse => format!("left out as asked: {finding}"),
         });

@@ -6,7 +6,7 @@
 //! refused.
 //!
 //! Pure: no network, no processes, never async, nothing of Docker's. It reads only the staged copy
-//! of the checkout, through [`Checkout`]. Call it off the async runtime's workers.
+//! of the checkout, through one careful reader (`checkout`). Call it off the async runtime's workers.
 //!
 //! In the order of a spawn:
 //! 1. [`check_text`]: pass (a), over the text alone. Its [`Plan`] says what to stage and build.
@@ -16,12 +16,34 @@
 //!
 //! Passes end in [`Review::accept`], which gives the outcome and notices, or the failure.
 
+mod build;
+mod checkout;
+mod compose;
+mod dockerfile;
+mod feature;
 mod finding;
 mod inspect;
+mod jsonc;
+mod keys;
+mod ledger;
+mod locate;
 mod metadata;
+mod mount;
+mod node;
 mod plan;
+mod privilege;
+mod quantity;
+mod reference;
+mod run_args;
+mod run_options;
 mod scope;
 mod text;
+mod variables;
+mod workspace;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
 
 pub use finding::{Accepted, Finding, Permit, Review, Verdict, refusals_as_failure};
 pub use inspect::{Allowed, Observed, ObservedMount, deviations};
@@ -31,3 +53,4 @@ pub use plan::{
 };
 pub use scope::{LOCAL_ENV, Scope};
 pub use text::{check_text, find_configuration};
+pub use variables::devcontainer_id;

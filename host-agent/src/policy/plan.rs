@@ -27,6 +27,8 @@ pub struct Plan {
     /// Every volume to create (and label) before the container: names as the engine sees them,
     /// without the workspace's and the state's.
     pub volumes: Vec<String>,
+    /// Options of a declared sshd feature, which gave way to `[features] sshd`: for that one.
+    pub sshd_options: Option<Value>,
     /// What pass (b) resolves to digests.
     pub references: Vec<Reference>,
 }
@@ -155,6 +157,14 @@ impl Mount {
             | Self::Volume { target, .. }
             | Self::Tmpfs { target, .. }
             | Self::Bind { target, .. } => target,
+        }
+    }
+
+    /// The engine's name of the volume to create for it, if it has one of its own.
+    pub fn volume_name(&self) -> Option<&str> {
+        match self {
+            Self::Volume { name, .. } => name.as_deref(),
+            Self::Workspace { .. } | Self::Tmpfs { .. } | Self::Bind { .. } => None,
         }
     }
 }
