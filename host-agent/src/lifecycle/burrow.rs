@@ -15,7 +15,7 @@ use crate::records::{Desired, Record};
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn burrow_drone(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
         self.record_of(drone)?;
-        let _claimed = self.operations.begin(drone, "burrow")?;
+        let _claimed = self.operations.begin(drone, "burrow").await?;
         self.container_of(drone).await?;
         self.update_record(drone, |record| record.desired = Desired::Burrowed).await?;
         self.stop_all(drone).await?;
@@ -26,7 +26,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
 
     pub(super) async fn unburrow_drone(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
         self.record_of(drone)?;
-        let _claimed = self.operations.begin(drone, "unburrow")?;
+        let _claimed = self.operations.begin(drone, "unburrow").await?;
         let container = self.container_of(drone).await?;
         if container.state != RunState::Running {
             let facts = self.engine.facts().await?;

@@ -40,7 +40,10 @@ pub fn check(limits: &Limits, running: usize, free: Free) -> Result<(), Failure>
     };
     if limits.max_drones > 0 && running >= limits.max_drones as usize {
         return refuse(
-            format!("{running} drones run already and [limits] max_drones is {}", limits.max_drones),
+            format!(
+                "{running} drones run already and [limits] max_drones is {}",
+                limits.max_drones
+            ),
             "burrow or slay one (`hatchery list`), or raise [limits] max_drones",
         );
     }

@@ -295,6 +295,8 @@ pub enum EngineEventKind {
     Started,
     /// Its main process ended.
     Died,
+    /// Somebody asked the engine to stop it, and it did.
+    Stopped,
     /// It was removed.
     Removed,
     /// Something in it was killed for memory.

@@ -21,7 +21,9 @@ impl From<EngineError> for Failure {
             EngineError::Refused { message, .. } if is_full(message) => {
                 failure.hint("the disk is full: slay drones or run `docker system prune`")
             }
-            EngineError::Deadline { .. } => failure.hint("look at Docker's log: `journalctl -u docker`"),
+            EngineError::Deadline { .. } => {
+                failure.hint("look at Docker's log: `journalctl -u docker`")
+            }
             EngineError::Absent { .. }
             | EngineError::Conflict { .. }
             | EngineError::Refused { .. } => failure,
@@ -49,12 +51,12 @@ impl From<ForgeError> for Failure {
         };
         let failure = Self::new(kind, error.to_string());
         match error {
-            ForgeError::NotFound { install_url, host, .. } => failure
-                .hint("check the spelling of owner/repo")
-                .hint(match install_url {
+            ForgeError::NotFound { install_url, host, .. } => {
+                failure.hint("check the spelling of owner/repo").hint(match install_url {
                     Some(url) => format!("or install the App on it: {url}"),
                     None => format!("or install the App on it, in its settings on {host}"),
-                }),
+                })
+            }
             ForgeError::InstallationGone { host, .. } => {
                 failure.hint(format!("install the App on the repository again, on {host}"))
             }

@@ -61,7 +61,6 @@ use telling::{LogFile, Telling};
 use view::{DroneList, DroneStatus, Event, ExecPlan};
 
 /// Everything that can be done to drones.
-#[derive(Debug)]
 pub struct Lifecycle<F, E> {
     config: Arc<Config>,
     records: Arc<RecordStore>,

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hatchery_protocol::DroneName;
 use tokio::sync::Notify;
 
 use super::failure::{Failure, FailureKind};
+
+/// What nobody asked for: bringing a drone to what is wanted of it.
+pub const HOUSEKEEPING: &str = "housekeeping";
+
+/// How long housekeeping is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Which drones are being worked on, and by what.
 #[derive(Debug, Clone, Default)]
@@ -26,11 +33,39 @@ pub struct Claimed {
 }
 
 impl Operations {
-    /// Begins `operation` on `drone`.
+    /// Begins what a user asked for. Our own housekeeping is waited for a little: nobody shall
+    /// hear of it.
     ///
     /// # Errors
     /// [`FailureKind::Busy`], naming the operation under way.
-    pub fn begin(&self, drone: &DroneName, operation: &'static str) -> Result<Claimed, Failure> {
+    pub async fn begin(
+        &self,
+        drone: &DroneName,
+        operation: &'static str,
+    ) -> Result<Claimed, Failure> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let ended = self.0.ended.notified();
+            let refused = match self.begin_now(drone, operation) {
+                Ok(claimed) => return Ok(claimed),
+                Err(refused) => refused,
+            };
+            let waits = self.on(drone).is_none_or(|other| other == HOUSEKEEPING);
+            if !waits || tokio::time::timeout_at(deadline, ended).await.is_err() {
+                return Err(refused);
+            }
+        }
+    }
+
+    /// Begins `operation` on `drone` at once or not at all.
+    ///
+    /// # Errors
+    /// [`FailureKind::Busy`], naming the operation under way.
+    pub fn begin_now(
+        &self,
+        drone: &DroneName,
+        operation: &'static str,
+    ) -> Result<Claimed, Failure> {
         let mut under_way = self.lock();
         if let Some(other) = under_way.get(drone) {
             let message = format!("{drone}: {other} is under way");
@@ -77,8 +112,8 @@ mod tests {
     async fn one_operation_at_a_time_and_the_end_is_noticed() {
         let operations = Operations::default();
         let drone: DroneName = "acme-web".parse().expect("a name");
-        let claimed = operations.begin(&drone, "spawn").expect("free");
-        let refused = operations.begin(&drone, "slay").expect_err("busy");
+        let claimed = operations.begin(&drone, "spawn").await.expect("free");
+        let refused = operations.begin(&drone, "slay").await.expect_err("busy");
         assert!(refused.kind == FailureKind::Busy && refused.message.contains("spawn"));
         let waiting = tokio::spawn({
             let operations = operations.clone();
@@ -86,6 +121,6 @@ mod tests {
         });
         drop(claimed);
         waiting.await.expect("ends");
-        assert!(operations.begin(&drone, "slay").is_ok());
+        assert!(operations.begin(&drone, "slay").await.is_ok());
     }
 }

@@ -12,7 +12,8 @@ pub struct Account {
 /// The account that `user` means: a name or a number, with `:group` behind it ignored unless it is
 /// a number. `None` when the file does not know the name.
 pub fn find(passwd: &str, user: &str) -> Option<Account> {
-    let (name, group) = user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
+    let (name, group) =
+        user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
     let number: Option<u64> = name.parse().ok();
     let entry = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -30,7 +31,8 @@ pub fn find(passwd: &str, user: &str) -> Option<Account> {
 mod tests {
     use super::*;
 
-    const FILE: &str = "root:x:0:0:root:/root:/bin/bash\nbroken\ndev:x:1000:1001::/home/dev:/bin/sh\n";
+    const FILE: &str =
+        "root:x:0:0:root:/root:/bin/bash\nbroken\ndev:x:1000:1001::/home/dev:/bin/sh\n";
 
     #[test]
     fn users_are_found_by_name_and_number() {

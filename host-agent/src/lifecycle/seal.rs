@@ -1,7 +1,7 @@
 //! The seal on a container: proof that this host labelled it, whatever an image or a Compose file
 //! carries.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 use hatchery_protocol::{DroneName, RepoId};
@@ -38,10 +38,7 @@ impl SealKey {
 
     fn make(path: &Path) -> io::Result<Self> {
         let mut key = [0; KEY_BYTES];
-        let mut filled = 0;
-        while let Some(rest) = key.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
-        }
+        std::fs::File::open("/dev/urandom")?.read_exact(&mut key)?;
         let directory = path.parent().unwrap_or_else(|| Path::new("/"));
         std::fs::create_dir_all(directory)?;
         // Whole or not at all, and a second start at the same moment does not win with another.
@@ -78,7 +75,8 @@ impl SealKey {
 
     /// None of the parts can contain a line feed, so no two drones share a text.
     fn mac(&self, drone: &DroneName, repo: &RepoId, repo_id: ForgeRepoId) -> Hmac<Sha256> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
         let text = format!("{drone}\n{}\n{repo_id}\n{}", repo.name.folded(), repo.host);
         mac.update(text.as_bytes());
         mac
@@ -87,7 +85,10 @@ impl SealKey {
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits = text.is_ascii().then_some(text.as_bytes())?;
-    digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+    digits
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]

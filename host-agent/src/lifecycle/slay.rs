@@ -24,7 +24,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         if !known && self.containers_of(drone).await?.is_empty() {
             return Err(explain::no_drone(drone));
         }
-        let claimed = self.operations.begin(drone, "slay")?;
+        let claimed = self.operations.begin(drone, "slay").await?;
         if !request.force {
             let checking = self.or_interrupted(&telling, self.nothing_is_lost(drone));
             telling.step(Step::Inspect, checking).await?;
@@ -46,9 +46,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         };
         telling.step(Step::Stop, stopping).await?;
         let removed = telling.step(Step::Remove, self.undo(drone, &telling)).await?;
-        if request.forget {
-            tracing::debug!(%drone, "nothing of the repository's is kept yet");
-        }
         self.drop_log(drone).await;
         self.journal.forget(drone);
         drop(claimed);
@@ -61,9 +58,12 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         if lost.is_empty() {
             return Ok(());
         }
-        Err(Failure::new(FailureKind::WorkWouldBeLost, format!("{drone} has work that is nowhere else"))
-            .details(lost)
-            .hint(format!("save it: `hatchery exec {drone} git push`"))
-            .hint(format!("or lose it: `hatchery slay --force {drone}`")))
+        Err(Failure::new(
+            FailureKind::WorkWouldBeLost,
+            format!("{drone} has work that is nowhere else"),
+        )
+        .details(lost)
+        .hint(format!("save it: `hatchery exec {drone} git push`"))
+        .hint(format!("or lose it: `hatchery slay --force {drone}`")))
     }
 }

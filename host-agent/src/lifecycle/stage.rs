@@ -215,7 +215,10 @@ mod tests {
         let read = |root: PathBuf| {
             std::fs::read_to_string(root.join(".devcontainer/devcontainer.json")).expect("read")
         };
-        assert_eq!((read(stage.clone_dir()), read(stage.checkout())), ("theirs".into(), "ours".into()));
+        assert_eq!(
+            (read(stage.clone_dir()), read(stage.checkout())),
+            ("theirs".into(), "ours".into())
+        );
     }
 
     #[test]

@@ -78,7 +78,8 @@ impl Telling {
         self.write(&format!("--- {}", step.name()));
         self.tell(EventKind::Step { step, phase: Phase::Start, duration_ms: None, error: None })
             .await;
-        let done = work.instrument(span.clone()).await.map_err(|failure| self.placed(step, failure));
+        let done =
+            work.instrument(span.clone()).await.map_err(|failure| self.placed(step, failure));
         let duration_ms = Some(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX));
         let (phase, error) = match &done {
             Ok(_) => (Phase::End, None),

@@ -89,10 +89,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     }
 
     /// Every container of a drone: its own, those that look, and its Compose siblings.
-    pub(super) async fn containers_of(
-        &self,
-        drone: &DroneName,
-    ) -> Result<Vec<Container>, Failure> {
+    pub(super) async fn containers_of(&self, drone: &DroneName) -> Result<Vec<Container>, Failure> {
         let mut all = self.engine.containers(&[labels::id_label(drone)]).await?;
         let project = format!("{}={}", labels::COMPOSE_PROJECT, labels::project(drone));
         for sibling in self.engine.containers(&[project]).await? {

@@ -41,6 +41,7 @@ fn event(message: EventMessage) -> Option<EngineEvent> {
     let kind = match message.action?.as_str() {
         "start" | "unpause" => EngineEventKind::Started,
         "die" => EngineEventKind::Died,
+        "stop" => EngineEventKind::Stopped,
         "destroy" => EngineEventKind::Removed,
         "oom" => EngineEventKind::OutOfMemory,
         _ => return None,

@@ -80,7 +80,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             limit: BUILD,
         };
         let engine = &self.engine;
-        telling.with_output(Step::Build, async |output| engine.build(&request, output).await).await?;
+        telling
+            .with_output(Step::Build, async |output| engine.build(&request, output).await)
+            .await?;
         self.engine.image(name).await?.ok_or_else(|| {
             let message = format!("the build ended well, but there is no image {name}");
             Failure::new(FailureKind::Engine, message)
@@ -99,8 +101,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let subpaths = self.engine.facts().await?.volume_subpaths();
         let scope = Scope::new(&self.config, &record.drone, &record.repo.name, subpaths);
         let label = image.labels.get(labels::METADATA).map(String::as_str);
-        let accepted = policy::check_metadata(label, plan, &scope)?
-            .accept(record.choices.without_refused)?;
+        let accepted =
+            policy::check_metadata(label, plan, &scope)?.accept(record.choices.without_refused)?;
         for notice in accepted.notices {
             telling.notice(notice).await;
         }
@@ -194,7 +196,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let source = self.config.paths.feature_dir.clone();
         blocking(move || {
             let mut digest = Sha256::new();
-            let mut files = vec![source.join("devcontainer-feature.json"), source.join("install.sh")];
+            let mut files =
+                vec![source.join("devcontainer-feature.json"), source.join("install.sh")];
             let programs = std::fs::read_dir(source.join("bin")).into_iter().flatten().flatten();
             files.extend(programs.map(|entry| entry.path()));
             files.sort();

@@ -42,7 +42,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         };
         let engine = &self.engine;
         telling
-            .with_output(Step::Clone, async |output| engine.clone_repository(&request, output).await)
+            .with_output(Step::Clone, async |output| {
+                engine.clone_repository(&request, output).await
+            })
             .await?;
         blocking({
             let stage = stage.clone();

@@ -177,9 +177,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
 
     /// Hosts of forges that DNS does not know.
     pub(in crate::lifecycle) fn extra_hosts(&self) -> Vec<String> {
-        let known = |forge: &crate::config::ForgeConfig| {
-            Some(format!("{}:{}", forge.host, forge.address?))
-        };
+        let known =
+            |forge: &crate::config::ForgeConfig| Some(format!("{}:{}", forge.host, forge.address?));
         self.config.forges.iter().filter_map(known).collect()
     }
 
@@ -200,6 +199,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             [
                 (labels::USER, remote_user(built)),
                 (labels::FOLDER, plan.workspace.folder.clone()),
+                (labels::CLONE, plan.workspace.clone.clone()),
                 (labels::REMOTE_ENV, remote_env),
                 (labels::LOCAL_FOLDER, checkout.display().to_string()),
                 (labels::CONFIG_FILE, config.display().to_string()),

@@ -14,9 +14,6 @@ mod resolve;
 
 use hatchery_protocol::DroneName;
 
-pub(super) use boot::said;
-pub(super) use build::Built;
-pub(super) use clone::stage_failure;
 pub(super) use create::remote_user;
 pub(super) use reserve::within;
 
@@ -39,7 +36,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         telling: Telling,
     ) -> Result<DroneStatus, Failure> {
         let repo = self.parse_repo(&request.repo)?;
-        let resolved = self.or_interrupted(&telling, telling.step(Step::Resolve, self.resolve(&repo))).await?;
+        let resolved =
+            self.or_interrupted(&telling, telling.step(Step::Resolve, self.resolve(&repo))).await?;
         let reserving = telling.step(Step::Reserve, self.reserve(&resolved, &request.choices));
         // Not interruptible: it takes milliseconds, and knows what to undo only at its end.
         let (record, claimed) = reserving.await?;

@@ -39,7 +39,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             .collect();
         busy.extend(self.under_way());
         capacity::check(&self.config.limits, busy.len(), capacity::measure(&facts.root_dir))?;
-        let claimed = self.operations.begin(&drone, "spawn")?;
+        let claimed = self.operations.begin(&drone, "spawn").await?;
         let record = self.change_records({
             let record = new_record(drone, resolved, choices.clone());
             move |records| records.create(record)
@@ -49,9 +49,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
 
     /// Drones whose spawn is under way: they will run.
     fn under_way(&self) -> Vec<String> {
-        let spawning = |record: &Record| {
-            matches!(&record.operation, Some(operation) if operation.kind == OperationKind::Spawn)
-        };
+        let spawning = |record: &Record| matches!(&record.operation, Some(operation) if operation.kind == OperationKind::Spawn);
         let all = self.records.all();
         all.iter().filter(|record| spawning(record)).map(|r| r.drone.to_string()).collect()
     }
@@ -67,8 +65,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let (permissions, missing) = within(wanted, &resolved.found.installation_permissions);
         if permissions.is_empty() {
             let message = format!("the App's installation has no permission on {}", resolved.repo);
-            return Err(Failure::new(FailureKind::Outside, message)
-                .hint("give the App at least `contents: write` and accept it on the installation"));
+            return Err(Failure::new(FailureKind::Outside, message).hint(
+                "give the App at least `contents: write` and accept it on the installation",
+            ));
         }
         let grant =
             Grant { repo_id: resolved.found.id, name: resolved.repo.name.clone(), permissions };
