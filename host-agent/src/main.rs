@@ -1,2 +1,9 @@
-//! The command `hatchery`.
-fn main() {}
+//! The command `hatchery`: parse, run, report.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    hatchery::cli::run(hatchery::cli::Cli::parse())
+}

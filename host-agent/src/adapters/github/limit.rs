@@ -1,0 +1,70 @@
+//! Keeping still while the forge limits us: going on may get the App banned.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Longest wait that repeated limits grow to.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// Doublings at most.
+const STRIKES_MAX: u32 = 5;
+
+#[derive(Debug, Default)]
+struct State {
+    until: Option<Instant>,
+    /// Limits in a row.
+    strikes: u32,
+}
+
+/// Whether requests to one forge are held back.
+#[derive(Debug, Default)]
+pub struct Limit(Mutex<State>);
+
+impl Limit {
+    /// How long no request should be made; `None`: go on.
+    pub fn left(&self, now: Instant) -> Option<Duration> {
+        self.lock().until?.checked_duration_since(now).filter(|left| !left.is_zero())
+    }
+
+    /// The forge said to wait. Doubled with each time in a row; returns what it comes to. Answers
+    /// to requests that were under way already count as one.
+    pub fn impose(&self, wait: Duration, now: Instant) -> Duration {
+        let mut state = self.lock();
+        if let Some(until) = state.until.filter(|until| *until > now) {
+            return until - now;
+        }
+        let wait = (wait * 2_u32.pow(state.strikes)).min(WAIT_MAX);
+        state.strikes = (state.strikes + 1).min(STRIKES_MAX);
+        state.until = Some(now + wait);
+        wait
+    }
+
+    /// A request went through.
+    pub fn lift(&self) {
+        *self.lock() = State::default();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_until_something_goes_through() {
+        let (limit, now, minute) = (Limit::default(), Instant::now(), Duration::from_secs(60));
+        assert_eq!(limit.left(now), None);
+        assert_eq!(limit.impose(minute, now), minute);
+        assert_eq!(limit.left(now), Some(minute));
+        assert_eq!(limit.impose(minute, now), minute);
+        let later = now + minute;
+        assert_eq!(limit.left(later), None);
+        assert_eq!(limit.impose(minute, later), minute * 2);
+        assert_eq!(limit.impose(minute, later + WAIT_MAX), minute * 4);
+        limit.lift();
+        assert_eq!(limit.left(now), None);
+        assert_eq!(limit.impose(minute, now), minute);
+    }
+}

@@ -1,0 +1,108 @@
+//! GitHub, and what speaks as it does: github.com, Enterprise Server, the local forge.
+//!
+//! Talks to the App's few endpoints itself, because everything that matters lies in their details:
+//! headers that carry the forge's clock and limits, the repositories and permissions that an
+//! answer names, redirects of renamed repositories.
+
+mod answer;
+mod app;
+mod error;
+mod http;
+mod jwt;
+mod limit;
+mod redact;
+mod resolve;
+
+#[cfg(test)]
+pub(crate) mod rig;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hatchery_protocol::wire::GitIdentity;
+use hatchery_protocol::{ForgeHost, RepoId};
+
+use crate::config::{Config, ForgeConfig};
+use crate::credentials::forge::{
+    Forge, ForgeError, ForgeRepository, Installation, MintRequest, Minted,
+};
+use crate::secret::Token;
+use app::App;
+
+/// Why a configured forge cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SetUpError {
+    /// A file of the configuration cannot be read.
+    #[error("cannot read {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Not a private key.
+    #[error("{path} is not an RSA private key in PEM (PKCS#1 or PKCS#8)")]
+    Key {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not a certificate.
+    #[error("{path} holds no certificate in PEM")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The API's address is not one.
+    #[error("`api_url` of {host} is not an https address (plain http to loopback only)")]
+    Url {
+        /// The forge.
+        host: ForgeHost,
+    },
+}
+
+/// Every configured forge, by host.
+#[derive(Debug)]
+pub struct GitHub {
+    apps: BTreeMap<ForgeHost, Arc<App>>,
+}
+
+impl GitHub {
+    /// Reads keys and certificates of all forges; connects nowhere. Blocks for their files.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn load(config: &Config) -> Result<Self, SetUpError> {
+        let app = |forge: &ForgeConfig| Ok((forge.host.clone(), Arc::new(App::load(forge)?)));
+        Ok(Self { apps: config.forges.iter().map(app).collect::<Result<_, _>>()? })
+    }
+
+    fn app(&self, host: &ForgeHost) -> Result<&Arc<App>, ForgeError> {
+        self.apps.get(host).ok_or_else(|| ForgeError::NotConfigured { host: host.clone() })
+    }
+}
+
+impl Forge for GitHub {
+    async fn repository(&self, repo: &RepoId) -> Result<ForgeRepository, ForgeError> {
+        self.app(&repo.host)?.repository(&repo.name).await
+    }
+
+    async fn installation(&self, repo: &RepoId) -> Result<Installation, ForgeError> {
+        self.app(&repo.host)?.installation(&repo.name).await
+    }
+
+    async fn mint(&self, request: &MintRequest) -> Result<Minted, ForgeError> {
+        self.app(&request.host)?.mint(request).await
+    }
+
+    async fn revoke(&self, host: &ForgeHost, token: &Token) -> Result<(), ForgeError> {
+        self.app(host)?.revoke(token).await
+    }
+
+    async fn bot_identity(&self, host: &ForgeHost) -> Result<GitIdentity, ForgeError> {
+        self.app(host)?.bot_identity().await
+    }
+}

@@ -1,0 +1,30 @@
+//! Every environment variable that the host agent and its command line read, declared once.
+
+/// Configuration file, instead of `/etc/hatchery/config.toml`.
+pub const CONFIG: &str = "HATCHERY_CONFIG";
+/// Directory of `control.sock`, instead of `/run/hatchery`.
+pub const RUNTIME_DIR: &str = "HATCHERY_RUNTIME_DIR";
+/// State directory, instead of `/var/lib/hatchery`.
+pub const STATE_DIR: &str = "HATCHERY_STATE_DIR";
+/// The built-in feature's directory.
+pub const FEATURE_DIR: &str = "HATCHERY_FEATURE_DIR";
+/// `1`: no Zerg lines, as `--plain`.
+pub const PLAIN: &str = "HATCHERY_PLAIN";
+/// Filter of the log in the manner of `RUST_LOG` (`hatchery=debug,hyper=info`).
+pub const LOG: &str = "HATCHERY_LOG";
+/// Set to anything but nothing: no colour (no-color.org).
+pub const NO_COLOR: &str = "NO_COLOR";
+/// `dumb`: no colour and no live progress.
+pub const TERM: &str = "TERM";
+/// Docker's own: `unix:///path` names the engine's socket.
+pub const DOCKER_HOST: &str = "DOCKER_HOST";
+/// Docker's own: unset for the client that `exec` becomes, where it would win over the socket.
+pub const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
+/// Home of a user without root.
+pub const HOME: &str = "HOME";
+/// XDG base directory of configuration.
+pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+/// XDG base directory of state.
+pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
+/// XDG base directory of sockets.
+pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";

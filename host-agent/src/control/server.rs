@@ -1,0 +1,148 @@
+//! The control API's server: one socket, a task a connection, a drain at the end.
+
+mod handle;
+mod socket;
+
+use std::convert::Infallible;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hatchery_protocol::ForgeHost;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::drones::Drones;
+use super::operations::Operations;
+use crate::config::Config;
+use crate::lifecycle::Failure;
+use handle::Api;
+
+/// A client has so long to send the head of a request, and so long to leave a connection idle.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// Answers under way have so long to end once the host agent is told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Connections at once; a client needs one, and one more to cancel.
+const CONNECTIONS: usize = 256;
+
+/// Makes this host agent the one writer of its state directory, for as long as it is held.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+/// A bound control socket; nobody is answered before [`Server::serve`].
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    socket: PathBuf,
+    default_forge: ForgeHost,
+    lock: StateLock,
+}
+
+impl Server {
+    /// Takes the state directory for this host agent alone and binds the control socket (0660,
+    /// group `hatchery` where it exists). Makes both directories where missing. Needs a runtime.
+    ///
+    /// # Errors
+    /// When another host agent has the state directory or answers on the socket, or when they
+    /// cannot be made.
+    pub fn bind(config: &Config) -> Result<Self, Failure> {
+        let lock = StateLock { _file: socket::lock_state(&config.paths)? };
+        let path = config.paths.control_socket();
+        let listener = socket::bind(&path)?;
+        let default_forge = config.default_forge().clone();
+        Ok(Self { listener, socket: path, default_forge, lock })
+    }
+
+    /// Answers until `shutdown`; then cancels what is under way and waits for its rollback. The
+    /// lock is to be kept until everything else that writes state has ended, too.
+    pub async fn serve<D: Drones>(self, drones: Arc<D>, shutdown: CancellationToken) -> StateLock {
+        let operations = Arc::new(Operations::default());
+        let api = Arc::new(Api {
+            drones,
+            operations: Arc::clone(&operations),
+            default_forge: self.default_forge,
+            shutdown: shutdown.clone(),
+        });
+        let connections = TaskTracker::new();
+        let cut = CancellationToken::new();
+        let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        while let Some(stream) = accept(&self.listener, &shutdown).await {
+            let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+                tracing::warn!("more than {CONNECTIONS} connections to the control socket");
+                continue;
+            };
+            let connection = connection(Arc::clone(&api), stream, cut.clone());
+            connections.spawn(async move {
+                connection.await;
+                drop(permit);
+            });
+        }
+        drop(self.listener);
+        if let Err(error) = std::fs::remove_file(&self.socket) {
+            tracing::debug!(%error, "the control socket was gone already");
+        }
+        operations.cancel_all();
+        connections.close();
+        if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
+            tracing::warn!("cutting connections that did not end");
+            cut.cancel();
+            connections.wait().await;
+        }
+        // What is left has nobody to answer, but a rollback to finish; its steps have deadlines.
+        operations.wait().await;
+        self.lock
+    }
+}
+
+async fn accept(listener: &UnixListener, shutdown: &CancellationToken) -> Option<UnixStream> {
+    /// Out of descriptors, mostly: others must end before the next can be taken.
+    const PAUSE: Duration = Duration::from_millis(50);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => return Some(stream),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept on the control socket");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection<D: Drones>(api: Arc<Api<D>>, stream: UnixStream, cut: CancellationToken) {
+    let shutdown = api.shutdown.clone();
+    let service = service_fn(move |request| {
+        let api = Arc::clone(&api);
+        async move { Ok::<_, Infallible>(handle::request(api, request).await) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_LIMIT);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = cut.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client left early");
+    }
+}

@@ -1,0 +1,129 @@
+//! The control socket's file, and the lock that makes this host agent the only one.
+
+use std::fs::{DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream as BlockingStream;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, Gid};
+use tokio::net::UnixListener;
+
+use crate::config::Paths;
+use crate::lifecycle::{Failure, FailureKind};
+
+/// The group whose members may use the control socket, where it exists.
+const GROUP: &str = "hatchery";
+
+/// Makes the runtime and the state directory where missing, and locks the latter.
+pub(super) fn lock_state(paths: &Paths) -> Result<File, Failure> {
+    make_directory(&paths.runtime, 0o755)?;
+    make_directory(&paths.state, 0o700)?;
+    let path = paths.state.join("serve.lock");
+    let lock = File::create(&path).map_err(|error| cannot("write", &path, &error))?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(runs_already(&paths.state)),
+        Err(error) => Err(cannot("lock", &path, &error)),
+    }
+}
+
+fn make_directory(path: &Path, mode: u32) -> Result<(), Failure> {
+    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.map_err(|error| cannot("make the directory", path, &error))
+}
+
+/// Binds the socket. A socket file on which nobody answers was left by a host agent that was
+/// killed, and is replaced.
+pub(super) fn bind(path: &Path) -> Result<UnixListener, Failure> {
+    match BlockingStream::connect(path) {
+        Ok(_) => return Err(runs_already(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_socket(path) => {
+            std::fs::remove_file(path).map_err(|error| cannot("replace", path, &error))?;
+        }
+        Err(error) => return Err(cannot("use", path, &error)),
+    }
+    // Until its mode is widened here, nobody but this user can connect to it.
+    let listener = UnixListener::bind(path).map_err(|error| cannot("bind", path, &error))?;
+    if let Some(group) = group_id(GROUP) {
+        rustix::fs::chown(path, None, Some(group))
+            .map_err(|error| cannot("hand to the group", path, &error))?;
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(0o660))
+        .map_err(|error| cannot("set the mode of", path, &error))?;
+    Ok(listener)
+}
+
+/// Connecting to a plain file is refused as to a dead socket; only the latter may be replaced.
+fn is_socket(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+/// A group's number by the local database, which is where a package or administrator puts it.
+fn group_id(name: &str) -> Option<Gid> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    let entry = groups.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    entry.split(':').nth(1)?.parse().ok().map(Gid::from_raw)
+}
+
+fn runs_already(place: &Path) -> Failure {
+    let message = format!("another host agent runs already: it has {}", place.display());
+    Failure::new(FailureKind::Exists, message)
+        .hint("stop it first: `systemctl stop hatchery`")
+        .hint(
+            "or give this one its own HATCHERY_RUNTIME_DIR, HATCHERY_STATE_DIR and HATCHERY_CONFIG",
+        )
+}
+
+fn cannot(what: &str, path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(FailureKind::Failed, format!("cannot {what} {}", path.display())).caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(directory: &Path) -> Paths {
+        Paths {
+            config: directory.join("config.toml"),
+            seal_key: directory.join("seal.key"),
+            runtime: directory.join("run"),
+            state: directory.join("state"),
+            feature_dir: directory.join("feature"),
+        }
+    }
+
+    #[test]
+    fn a_second_host_agent_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let paths = paths(directory.path());
+        let first = lock_state(&paths).expect("the first");
+        assert_eq!(lock_state(&paths).expect_err("the second").kind, FailureKind::Exists);
+        drop(first);
+        lock_state(&paths).expect("after the first has ended");
+    }
+
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a dead socket"));
+        let live = bind(&path).expect("replaced");
+        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        assert_eq!(bind(&path).expect_err("live").kind, FailureKind::Exists);
+        drop(live);
+    }
+
+    #[test]
+    fn what_is_no_socket_is_left_alone() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("control.sock");
+        std::fs::write(&path, "precious").expect("write");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+        let _entered = runtime.as_ref().expect("a runtime").enter();
+        assert!(bind(&path).is_err());
+        assert_eq!(std::fs::read_to_string(&path).expect("still there"), "precious");
+    }
+}

@@ -1,0 +1,288 @@
+//! Proof that whoever sits at the other end of a drone's socket is a process of that drone.
+//!
+//! The order matters: take a handle on the process when its connection is accepted, read its
+//! cgroup, compare the container, and only then prove that the handle still is the process that
+//! connected. A pid that was used again in between fails the last step.
+//!
+//! A connected descriptor can be handed on to another container and keeps its connector's
+//! credentials. So each read carries its writer (`SO_PASSCRED`), and every writer of a request is
+//! attested like the connector.
+//!
+//! Only this module makes an [`Attested`]: holding one is the proof.
+
+use std::borrow::Cow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use hatchery_protocol::DroneName;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::cgroup::{self, CgroupError};
+use crate::records::Record;
+
+/// Writers other than the connector that one connection may have; more is no program of ours.
+const MAX_WRITERS: usize = 8;
+
+/// Largest cgroup file looked at, in bytes: 13 hierarchies of long names fit twice.
+const CGROUP_FILE_MAX: usize = 8192;
+
+/// Why a peer is not attested. For the log and the audit; the peer gets a bland answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The kernel names no process that this namespace can see.
+    #[error("the peer is a process outside of this host agent's pid namespace")]
+    NoPid,
+    /// It ended before it could be looked at.
+    #[error("process {0} is gone")]
+    Gone(u32),
+    /// It is not in one container.
+    #[error("process {pid}: {source}")]
+    Cgroup {
+        /// The process.
+        pid: u32,
+        /// What its cgroup file says.
+        source: CgroupError,
+    },
+    /// It is in a container that is not this drone's.
+    #[error("process {pid} is in container {container}, which is not this drone's")]
+    Container {
+        /// The process.
+        pid: u32,
+        /// The container it is in.
+        container: String,
+    },
+    /// The drone has no container yet, or its record is gone.
+    #[error("the drone has no container")]
+    NoContainer,
+    /// More processes write to one connection than a client of ours has.
+    #[error("more than {MAX_WRITERS} processes wrote to one connection")]
+    Writers,
+    /// The kernel refused to say.
+    #[error("cannot look at the peer: {0}")]
+    Kernel(#[from] Errno),
+}
+
+/// A process that can be told from a later one with the same pid.
+#[derive(Debug)]
+struct Process {
+    pid: u32,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+enum Handle {
+    /// From `SO_PEERPIDFD` (Linux 6.5): made by the kernel for the very process that connected.
+    Pidfd(OwnedFd),
+    /// An open `/proc/<pid>`: fails with `ESRCH` once that process is gone.
+    Directory(OwnedFd),
+}
+
+impl Process {
+    /// Opens `/proc/<pid>`.
+    fn open(pid: u32) -> Result<Self, Refusal> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(proc_path(pid, ""), flags, Mode::empty()) {
+            Ok(directory) => Ok(Self { pid, handle: Handle::Directory(directory) }),
+            Err(Errno::NOENT | Errno::SRCH) => Err(Refusal::Gone(pid)),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn cgroup_file(&self) -> rustix::io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        match &self.handle {
+            Handle::Pidfd(_) => {
+                rustix::fs::open(proc_path(self.pid, "cgroup"), flags, Mode::empty())
+            }
+            Handle::Directory(directory) => {
+                rustix::fs::openat(directory, "cgroup", flags, Mode::empty())
+            }
+        }
+    }
+
+    /// Whether it runs still, and so has had its pid all the time since the handle was taken.
+    fn is_alive(&self) -> Result<bool, Refusal> {
+        match &self.handle {
+            Handle::Pidfd(pidfd) => {
+                // A pidfd becomes readable when its process has ended (pidfd_open(2)).
+                let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
+                Ok(rustix::event::poll(&mut polled, Some(&Timespec::default()))? == 0)
+            }
+            Handle::Directory(directory) => {
+                match rustix::fs::openat(
+                    directory,
+                    "stat",
+                    OFlags::RDONLY | OFlags::CLOEXEC,
+                    Mode::empty(),
+                ) {
+                    Ok(stat) => Ok(!is_zombie(&read_some(&stat, &mut [0; CGROUP_FILE_MAX])?)),
+                    Err(Errno::NOENT | Errno::SRCH) => Ok(false),
+                    Err(errno) => Err(errno.into()),
+                }
+            }
+        }
+    }
+
+    /// Compares the process's container with `container`, then proves that it was this process.
+    fn attest(&self, container: &str) -> Result<(), Refusal> {
+        let gone = |errno| match errno {
+            Errno::NOENT | Errno::SRCH => Refusal::Gone(self.pid),
+            other => other.into(),
+        };
+        let file = self.cgroup_file().map_err(gone)?;
+        let mut buffer = [0; CGROUP_FILE_MAX];
+        let text = read_some(&file, &mut buffer).map_err(gone)?;
+        let verdict = match cgroup::container_id(&text) {
+            Ok(found) if found == container => Ok(()),
+            Ok(found) => Err(Refusal::Container { pid: self.pid, container: found.to_owned() }),
+            Err(source) => Err(Refusal::Cgroup { pid: self.pid, source }),
+        };
+        if self.is_alive()? { verdict } else { Err(Refusal::Gone(self.pid)) }
+    }
+}
+
+/// `/proc/<pid>/<name>`.
+fn proc_path(pid: u32, name: &str) -> String {
+    format!("/proc/{pid}/{name}")
+}
+
+/// One read of a file of `/proc`, which the kernel answers whole up to a page or the buffer.
+fn read_some<'a>(file: &OwnedFd, buffer: &'a mut [u8]) -> rustix::io::Result<Cow<'a, str>> {
+    let mut length = 0;
+    while let Some(room) = buffer.get_mut(length..).filter(|room| !room.is_empty()) {
+        match rustix::io::read(file, room) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()))
+}
+
+/// Whether a `/proc/<pid>/stat` is that of a process that has ended but was not waited for. The
+/// state follows the last `)`: the name before it may hold anything.
+fn is_zombie(stat: &str) -> bool {
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    matches!(state, Some('Z' | 'X') | None)
+}
+
+/// The other end of one connection: who connected, and whoever else wrote to it.
+#[derive(Debug)]
+pub struct Peer {
+    connector: Process,
+    writers: Vec<Process>,
+    /// A writer that could not be held: sticks to the connection.
+    refused: Option<Refusal>,
+}
+
+impl Peer {
+    /// Takes a handle on the process that connected `socket`; call it right after accept.
+    ///
+    /// # Errors
+    /// When the kernel names no process, or it is gone.
+    pub fn of(socket: impl AsFd) -> Result<Self, Refusal> {
+        let credentials = getsockopt(&socket.as_fd(), PeerCredentials).map_err(same)?;
+        let pid = u32::try_from(credentials.pid()).unwrap_or(0);
+        if pid == 0 {
+            return Err(Refusal::NoPid);
+        }
+        let connector = match pidfd(socket.as_fd())? {
+            Some(pidfd) => Process { pid, handle: Handle::Pidfd(pidfd) },
+            None => Process::open(pid)?,
+        };
+        Ok(Self { connector, writers: Vec::new(), refused: None })
+    }
+
+    /// Notes who wrote what was just read; `None`: the kernel did not say, which is a refusal.
+    pub fn wrote(&mut self, pid: Option<u32>) {
+        let known =
+            |pid| pid == self.connector.pid || self.writers.iter().any(|writer| writer.pid == pid);
+        if self.refused.is_some() || pid.is_some_and(known) {
+            return;
+        }
+        let held = match pid {
+            None | Some(0) => Err(Refusal::NoPid),
+            Some(_) if self.writers.len() == MAX_WRITERS => Err(Refusal::Writers),
+            Some(pid) => Process::open(pid),
+        };
+        match held {
+            Ok(writer) => self.writers.push(writer),
+            Err(refusal) => self.refused = Some(refusal),
+        }
+    }
+
+    /// Proves that everybody who wrote to this connection so far is a process of the drone.
+    ///
+    /// # Errors
+    /// With the reason, which is for the log alone.
+    pub fn attest(&self, record: Arc<Record>) -> Result<Attested, Refusal> {
+        if let Some(refusal) = &self.refused {
+            return Err(refusal.clone());
+        }
+        let container = record.container_id.as_deref().ok_or(Refusal::NoContainer)?;
+        for writer in &self.writers {
+            writer.attest(container)?;
+        }
+        // Last: that the connector lives proves that its pid stood for it in all reads before.
+        self.connector.attest(container)?;
+        Ok(Attested { record, pid: self.connector.pid })
+    }
+
+    /// Proves once more, after a wait, that who connected lives still: what it was attested as, it
+    /// is, for a process does not leave its container.
+    ///
+    /// # Errors
+    /// [`Refusal::Gone`].
+    pub fn remains(&self) -> Result<(), Refusal> {
+        if self.connector.is_alive()? { Ok(()) } else { Err(Refusal::Gone(self.connector.pid)) }
+    }
+
+    /// The process that connected.
+    pub fn pid(&self) -> u32 {
+        self.connector.pid
+    }
+}
+
+/// The peer's pidfd; `None` where the kernel has none (before 6.5).
+fn pidfd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Refusal> {
+    match getsockopt(&socket, PeerPidfd).map_err(same) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(Errno::NOPROTOOPT | Errno::INVAL) => Ok(None),
+        Err(Errno::SRCH | Errno::NODATA) => Err(Refusal::NoPid),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// The same error in the words of the other crate: nix alone has `SO_PEERPIDFD`.
+fn same(errno: nix::errno::Errno) -> Errno {
+    Errno::from_raw_os_error(errno as i32)
+}
+
+/// A request that was written by processes of one drone alone.
+#[derive(Debug)]
+pub struct Attested {
+    record: Arc<Record>,
+    pid: u32,
+}
+
+impl Attested {
+    /// The drone.
+    pub fn drone(&self) -> &DroneName {
+        &self.record.drone
+    }
+
+    /// Its record at the time of the proof.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// The process that connected.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+}

@@ -1,0 +1,20 @@
+//! A drone's socket: HTTP/1.1 for whoever is attested as a process of that drone.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /token` | the drone's own token, `text/plain` |
+//! | `GET /v1/token?repo=owner/name&min_valid=1800` | [`hatchery_protocol::wire::TokenReply`] |
+//! | `POST /v1/token/rejected` | 204; the token is replaced if it is the current one |
+//! | `GET /v1/identity` | [`hatchery_protocol::wire::Identity`] |
+//! | `GET /v1/authorized-keys` | `authorized_keys` lines, `text/plain` |
+//!
+//! Errors are RFC 9457 problems. A caller that is not attested gets a bland one: the reason goes
+//! to the log and the audit log.
+
+mod listener;
+mod problem;
+mod query;
+mod routes;
+mod stream;
+
+pub use listener::serve;

@@ -1,0 +1,256 @@
+//! `image`, `build` and `dockerFile`: where the drone's image comes from.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::checkout::{Checkout, Kind, ReadError, resolve};
+use super::dockerfile;
+use super::finding::Permit;
+use super::ledger::{Ledger, Place};
+use super::node::Node;
+use super::plan::{Form, Reference};
+use super::reference::judge_image;
+
+/// What a build is judged against.
+#[derive(Clone, Copy)]
+pub struct BuildContext<'a> {
+    /// The checkout.
+    pub checkout: &'a Checkout,
+    /// Folder of the file that asks for it.
+    pub folder: &'a str,
+    /// Whether an image exists on the engine.
+    pub is_local: &'a dyn Fn(&str) -> bool,
+}
+
+/// A build that is allowed.
+#[derive(Debug)]
+pub struct Build {
+    /// [`Form::Dockerfile`].
+    pub form: Form,
+    /// `build` as it is staged.
+    pub staged: Value,
+    /// What the Dockerfile fetches.
+    pub references: Vec<Reference>,
+}
+
+/// Judges `build`, or the older `dockerFile` with `context`, which `dockerfile` and `legacy` are.
+pub fn judge_build(
+    dockerfile: &Node,
+    build: Option<&Node>,
+    legacy_context: Option<&Node>,
+    scope: BuildContext<'_>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Option<Build> {
+    let empty = Node::from_json(&json!({}), dockerfile.line);
+    let build = build.unwrap_or(&empty);
+    let Some(name) = dockerfile.text() else {
+        ledger.broken(place, "the path of a Dockerfile is expected");
+        return None;
+    };
+    let mut staged = Map::from_iter([("dockerfile".to_owned(), json!(name))]);
+    let args = build_args(build, place, ledger);
+    let context = build.value("context").or(legacy_context);
+    let context_name = context.and_then(Node::text).unwrap_or(".");
+    let context_place = place.inner(context.map_or(place.line.unwrap_or(1), |n| n.line), "context");
+    let context_path = judge_context(context_name, scope, &context_place, ledger)?;
+    staged.insert("context".to_owned(), json!(context_name));
+    let path = resolve(scope.folder, name);
+    let references = judge_dockerfile(path.as_deref(), &args, scope, place, ledger)?;
+    let target = build.value("target").and_then(Node::text).map(str::to_owned);
+    if let Some(target) = &target {
+        staged.insert("target".to_owned(), json!(target));
+    }
+    if !args.is_empty() {
+        staged.insert("args".to_owned(), json!(args));
+    }
+    for member in build.members() {
+        let place = place.inner(member.line, &member.name);
+        match member.name.as_str() {
+            "dockerfile" | "context" | "target" | "args" => {}
+            "options" => {
+                let options = judge_options(&member.value, &place, ledger);
+                staged.insert(member.name.clone(), json!(options));
+            }
+            "cacheFrom" => {
+                let caches = judge_caches(&member.value, scope, &place, ledger);
+                staged.insert(member.name.clone(), json!(caches));
+            }
+            _ => ledger.refuse(&place, "not a build option that the policy knows"),
+        }
+    }
+    let dockerfile = path.unwrap_or_default();
+    let context = if context_path.is_empty() { ".".to_owned() } else { context_path };
+    let form = Form::Dockerfile { dockerfile, context, target, args };
+    Some(Build { form, staged: Value::Object(staged), references })
+}
+
+/// Build arguments: an object of words.
+fn build_args(build: &Node, place: &Place, ledger: &mut Ledger<'_>) -> BTreeMap<String, String> {
+    let mut args = BTreeMap::new();
+    for member in build.value("args").map_or(&[][..], Node::members) {
+        match member.value.scalar() {
+            Some(value) => {
+                args.insert(member.name.clone(), value);
+            }
+            None => ledger.broken(&place.inner(member.line, &member.name), "a word is expected"),
+        }
+    }
+    args
+}
+
+/// The build context's directory; `None`: refused or broken.
+pub fn judge_context(
+    name: &str,
+    scope: BuildContext<'_>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Option<String> {
+    let Some(path) = resolve(scope.folder, name) else {
+        ledger.refuse_whole(place, format!("the build context {name:?} is not in the repository"));
+        return None;
+    };
+    match scope.checkout.kind(&path) {
+        Ok(Kind::Directory) => {}
+        Ok(Kind::File) => {
+            ledger.broken(place, "the build context is a file");
+            return None;
+        }
+        Err(error) => {
+            ledger.unreadable(place, &error);
+            return None;
+        }
+    }
+    let ignore =
+        if path.is_empty() { ".dockerignore".to_owned() } else { format!("{path}/.dockerignore") };
+    stays_inside(&ignore, scope.checkout, place, ledger).then_some(path)
+}
+
+/// Judges what a Dockerfile fetches.
+pub fn judge_dockerfile(
+    path: Option<&str>,
+    args: &BTreeMap<String, String>,
+    scope: BuildContext<'_>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Option<Vec<Reference>> {
+    let Some(path) = path else {
+        ledger.refuse_whole(place, "the Dockerfile is not in the repository");
+        return None;
+    };
+    let text = match scope.checkout.read(path) {
+        Ok(text) => text,
+        Err(error) => {
+            ledger.unreadable(place, &error);
+            return None;
+        }
+    };
+    if !stays_inside(&format!("{path}.dockerignore"), scope.checkout, place, ledger) {
+        return None;
+    }
+    judge_fetched(&text, path, args, scope, ledger)
+}
+
+/// Judges the images that a Dockerfile's text names.
+pub fn judge_fetched(
+    text: &str,
+    path: &str,
+    args: &BTreeMap<String, String>,
+    scope: BuildContext<'_>,
+    ledger: &mut Ledger<'_>,
+) -> Option<Vec<Reference>> {
+    let mut references = vec![];
+    let mut fine = true;
+    for one in dockerfile::fetched(text, args) {
+        let place = Place::new(path, one.line, one.instruction);
+        match one.reference {
+            Ok(reference) if judge_image(&reference, &place, scope.is_local, ledger) => {
+                references.push(Reference::Image(reference));
+            }
+            Ok(_) => fine = false,
+            Err(reason) => {
+                ledger.refuse_whole(&place, reason);
+                fine = false;
+            }
+        }
+    }
+    fine.then_some(references)
+}
+
+/// A file that a tool on the host reads if it is there: it may not be a link that leads out.
+fn stays_inside(path: &str, checkout: &Checkout, place: &Place, ledger: &mut Ledger<'_>) -> bool {
+    match checkout.kind(path) {
+        Ok(_) | Err(ReadError::Missing(_)) => true,
+        Err(error) => {
+            ledger.unreadable(place, &error);
+            false
+        }
+    }
+}
+
+/// `build.options`: arguments of `docker build`.
+fn judge_options(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Vec<String> {
+    let Some(list) = node.list() else {
+        ledger.broken(place, "an array of options is expected");
+        return vec![];
+    };
+    let mut kept = vec![];
+    let mut rest = list.iter();
+    while let Some(node) = rest.next() {
+        let text = node.scalar().unwrap_or_default();
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+            None => (text.clone(), None),
+        };
+        let place = place.at(node.line).with(&name);
+        let mut value = || value.clone().or_else(|| rest.next().and_then(Node::scalar));
+        match name.as_str() {
+            "--pull" | "--no-cache" => kept.push(name),
+            "--quiet" | "-q" => ledger.strip(&place, "the build's output is kept"),
+            "--progress" | "--memory" | "-m" | "--cpus" | "--tag" | "-t" | "--output"
+            | "--load" => {
+                if name != "--load" {
+                    value();
+                }
+                ledger.strip(&place, "the host sets it itself");
+            }
+            "--platform" | "--shm-size" | "--ulimit" => match value() {
+                Some(value) => kept.push(format!("{name}={value}")),
+                None => ledger.broken(&place, "its value is missing"),
+            },
+            "--network" => {
+                let value = value().unwrap_or_default();
+                let host = value != "none" && value != "default";
+                let reason = "a build on this network reaches the host";
+                if !host || ledger.ask(Permit::HostNetwork, &place, reason) {
+                    kept.push(format!("{name}={value}"));
+                }
+            }
+            _ => ledger.refuse(&place, "not a build option that the policy knows"),
+        }
+    }
+    kept
+}
+
+/// `cacheFrom`: image references; BuildKit's other sources can be paths of the host.
+pub fn judge_caches(
+    node: &Node,
+    scope: BuildContext<'_>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Vec<String> {
+    let single = [node.clone()];
+    let list = node.list().unwrap_or(&single);
+    let mut kept = vec![];
+    for node in list {
+        let text = node.scalar().unwrap_or_default();
+        let place = place.at(node.line);
+        if text.contains(['=', ',']) {
+            ledger.refuse(&place, "a cache is an image; other sources can be paths of the host");
+        } else if judge_image(&text, &place, scope.is_local, ledger) {
+            kept.push(text);
+        }
+    }
+    kept
+}

@@ -1,0 +1,56 @@
+//! What a `devcontainer.json`, and all that it names, may ask of the host.
+//!
+//! The repository comes from whoever can push to it. Each thing that it asks for is allowed (what
+//! is confined to the drone), stripped with a notice (what is needless here), or refused with
+//! file, line, reason and the `[[policy]]` key that would permit it. Unknown keys and options are
+//! refused.
+//!
+//! Pure: no network, no processes, never async, nothing of Docker's. It reads only the staged copy
+//! of the checkout, through one careful reader (`checkout`). Call it off the async runtime's workers.
+//!
+//! In the order of a spawn:
+//! 1. [`check_text`]: pass (a), over the text alone. Its [`Plan`] says what to stage and build.
+//! 2. [`check_metadata`]: pass (c), over the built image's `devcontainer.metadata` label. Its
+//!    [`Effective`] is the label of the final image and all that create needs.
+//! 3. [`deviations`]: the created container against what was allowed.
+//!
+//! Passes end in [`Review::accept`], which gives the outcome and notices, or the failure.
+
+mod build;
+mod checkout;
+mod compose;
+mod dockerfile;
+mod feature;
+mod finding;
+mod inspect;
+mod jsonc;
+mod keys;
+mod ledger;
+mod locate;
+mod metadata;
+mod mount;
+mod node;
+mod plan;
+mod privilege;
+mod quantity;
+mod reference;
+mod run_args;
+mod run_options;
+mod scope;
+mod text;
+mod variables;
+mod workspace;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use finding::{Accepted, Finding, Permit, Review, Verdict, refusals_as_failure};
+pub use inspect::{Allowed, Observed, ObservedMount, deviations};
+pub use metadata::{Effective, Hooks, check_metadata};
+pub use plan::{
+    Compose, Form, Mount, Plan, Reference, RunSettings, Service, StagedFile, Ulimit, Workspace,
+};
+pub use scope::{LOCAL_ENV, Scope};
+pub use text::{check_text, find_configuration};
+pub use variables::devcontainer_id;

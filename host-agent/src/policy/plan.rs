@@ -1,0 +1,236 @@
+//! What is left of a repository's configuration once the policy is through with it: the input of
+//! build and create.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// The outcome of pass (a).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The configuration file, relative to the checkout, with `/` separators. When the repository
+    /// has none and `[drone] image` stands in: `.devcontainer/devcontainer.json`, to be written.
+    pub config_path: String,
+    /// What to stage there instead of the repository's text: strict JSON, variables of the host
+    /// side substituted, nothing in it that was stripped or refused. `mounts`, `runArgs`,
+    /// `workspaceMount` and `workspaceFolder` are not in it: they are [`Plan::mounts`],
+    /// [`Plan::run`] and [`Plan::workspace`] (Compose keeps `workspaceFolder`).
+    pub devcontainer_json: Value,
+    /// Image, Dockerfile or Compose.
+    pub form: Form,
+    /// Where the workspace lies.
+    pub workspace: Workspace,
+    /// `mounts` of the configuration and of `runArgs`, in order.
+    pub mounts: Vec<Mount>,
+    /// The `runArgs` that are honoured.
+    pub run: RunSettings,
+    /// Every volume to create (and label) before the container: names as the engine sees them,
+    /// without the workspace's and the state's.
+    pub volumes: Vec<String>,
+    /// Options of a declared sshd feature, which gave way to `[features] sshd`: for that one.
+    pub sshd_options: Option<Value>,
+    /// What pass (b) resolves to digests.
+    pub references: Vec<Reference>,
+}
+
+/// What the drone is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Form {
+    /// `image`.
+    Image {
+        /// The reference as written, variables substituted.
+        reference: String,
+    },
+    /// `build.dockerfile` or `dockerFile`.
+    Dockerfile {
+        /// Relative to the checkout.
+        dockerfile: String,
+        /// Relative to the checkout; `.` is its root.
+        context: String,
+        /// `build.target`.
+        target: Option<String>,
+        /// `build.args`, variables substituted.
+        args: BTreeMap<String, String>,
+    },
+    /// `dockerComposeFile`.
+    Compose(Compose),
+}
+
+/// A Compose configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compose {
+    /// `dockerComposeFile`, relative to the checkout, in order.
+    pub paths: Vec<String>,
+    /// Every file of the project that was read (`extends` and `include` too), sanitised: to be
+    /// written over the staged ones. Interpolated already (a literal `$` is `$$`), so run Compose
+    /// with `COMPOSE_DISABLE_ENV_FILE=1`.
+    pub files: Vec<StagedFile>,
+    /// The service that is the drone.
+    pub service: String,
+    /// `runServices`; empty: all.
+    pub run_services: Vec<String>,
+    /// Every service there is, by name.
+    pub services: BTreeMap<String, Service>,
+}
+
+/// A service as far as our own Compose file needs to know it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Service {
+    /// The service whose network it shares (`network_mode: service:x`), which then owns the
+    /// networks and the drone's host name.
+    pub network_of: Option<String>,
+    /// `image`, when it names one.
+    pub image: Option<String>,
+    /// Whether it is built.
+    pub builds: bool,
+}
+
+/// A file to write into the stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedFile {
+    /// Relative to the checkout.
+    pub path: String,
+    /// Its whole content: JSON, which is YAML too.
+    pub text: String,
+}
+
+/// Where the workspace lies in the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workspace {
+    /// The workspace folder: where hooks run and editors open.
+    pub folder: String,
+    /// Where the clone itself is; `folder` is it or lies below it.
+    pub clone: String,
+    /// How the workspace volume is mounted; for Compose, what is to be added to the service that
+    /// is the drone, beside what its staged files say.
+    pub mounts: Vec<Mount>,
+    /// The volume's root is the clone, not its parent: older engines with another
+    /// `workspaceFolder`. Worktrees are not possible then.
+    pub clone_is_root: bool,
+}
+
+/// A mount that is allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// The workspace volume, `hatchery-<drone>`.
+    Workspace {
+        /// Part of the volume, relative; `None`: its root.
+        subpath: Option<String>,
+        /// Where, absolute.
+        target: String,
+        /// Mounted read-only.
+        read_only: bool,
+    },
+    /// A volume of the drone's own.
+    Volume {
+        /// Its name as the engine sees it, `hatchery-<drone>.<name>`; `None`: anonymous.
+        name: Option<String>,
+        /// Where, absolute.
+        target: String,
+        /// Mounted read-only.
+        read_only: bool,
+    },
+    /// A tmpfs.
+    Tmpfs {
+        /// Where, absolute.
+        target: String,
+        /// Size in bytes.
+        size_bytes: Option<u64>,
+        /// Mode bits.
+        mode: Option<u32>,
+    },
+    /// A path of the host, only where a `[[policy]]` rule permits it.
+    Bind {
+        /// The host's path.
+        source: String,
+        /// Where, absolute.
+        target: String,
+        /// Mounted read-only.
+        read_only: bool,
+    },
+}
+
+impl Mount {
+    /// Where it is mounted.
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Workspace { target, .. }
+            | Self::Volume { target, .. }
+            | Self::Tmpfs { target, .. }
+            | Self::Bind { target, .. } => target,
+        }
+    }
+
+    /// The engine's name of the volume to create for it, if it has one of its own.
+    pub fn volume_name(&self) -> Option<&str> {
+        match self {
+            Self::Volume { name, .. } => name.as_deref(),
+            Self::Workspace { .. } | Self::Tmpfs { .. } | Self::Bind { .. } => None,
+        }
+    }
+}
+
+/// `runArgs` that are honoured, as a create by the engine's API takes them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunSettings {
+    /// `--shm-size`.
+    pub shm_size_bytes: Option<u64>,
+    /// `--ulimit`.
+    pub ulimits: Vec<Ulimit>,
+    /// `--env` with a value.
+    pub env: BTreeMap<String, String>,
+    /// `--label`, without ours.
+    pub labels: BTreeMap<String, String>,
+    /// `--init`.
+    pub init: bool,
+    /// `--user`.
+    pub user: Option<String>,
+    /// `--cap-add`, without `CAP_`, upper case.
+    pub cap_add: Vec<String>,
+    /// `--cap-drop`.
+    pub cap_drop: Vec<String>,
+    /// `--security-opt`.
+    pub security_opt: Vec<String>,
+    /// `--add-host`, as `name:address`.
+    pub extra_hosts: Vec<String>,
+    /// `--group-add`.
+    pub group_add: Vec<String>,
+    /// `--sysctl` of the container's own network and ipc namespaces.
+    pub sysctls: BTreeMap<String, String>,
+    /// `--stop-signal`.
+    pub stop_signal: Option<String>,
+    /// `--stop-timeout`, in seconds.
+    pub stop_timeout_seconds: Option<i64>,
+    /// `--platform`.
+    pub platform: Option<String>,
+    /// `--privileged`, where a rule permits it.
+    pub privileged: bool,
+    /// `--device`, where a rule permits it: `source[:target[:permissions]]`.
+    pub devices: Vec<String>,
+    /// `--gpus`, where a rule permits it.
+    pub gpus: Option<String>,
+    /// `--network host`, where a rule permits it.
+    pub host_network: bool,
+    /// `--pid|--ipc|--uts|--userns|--cgroupns host`, where a rule permits it: `pid`, `ipc`, ...
+    pub host_namespaces: Vec<String>,
+}
+
+/// A resource limit of processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ulimit {
+    /// `nofile`.
+    pub name: String,
+    /// Soft limit; -1: none.
+    pub soft: i64,
+    /// Hard limit; -1: none.
+    pub hard: i64,
+}
+
+/// Something from a registry.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reference {
+    /// An image, by `image`, `FROM`, `COPY --from`, `# syntax`, or a Compose service.
+    Image(String),
+    /// A feature of the configuration.
+    Feature(String),
+}

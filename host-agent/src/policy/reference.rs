@@ -1,0 +1,176 @@
+//! References to images and features, and the registries they may come from.
+
+use super::finding::Permit;
+use super::ledger::{Ledger, Place};
+
+/// The registry of an image without one.
+const DEFAULT_REGISTRY: &str = "docker.io";
+
+/// Whether `reference` could be a reference at all: no option, no whitespace, no control
+/// character, nothing that a shell or a URL parser reads differently.
+fn is_well_formed(reference: &str) -> bool {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@+".contains(&b);
+    reference.bytes().all(legal)
+        && reference.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && !reference.contains("//")
+        && reference.len() <= 512
+}
+
+/// The registry that an image reference names: its first part when that looks like a host.
+fn image_registry(reference: &str) -> &str {
+    match reference.split_once('/') {
+        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
+        Some(_) | None => DEFAULT_REGISTRY,
+    }
+}
+
+/// Whether `[registries] allow` has `registry`; an entry without a port stands for every port.
+fn is_listed(registry: &str, allowed: &[String]) -> bool {
+    let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+    // Docker's own names for its registry.
+    let hub = |name: &str| matches!(name, "docker.io" | "index.docker.io" | "registry-1.docker.io");
+    allowed.iter().any(|entry| {
+        entry.eq_ignore_ascii_case(registry)
+            || entry.eq_ignore_ascii_case(host)
+            || (hub(entry) && hub(registry))
+    })
+}
+
+/// Judges an image reference; `true`: it may be used.
+pub fn judge_image(
+    reference: &str,
+    place: &Place,
+    is_local: &dyn Fn(&str) -> bool,
+    ledger: &mut Ledger<'_>,
+) -> bool {
+    if !is_well_formed(reference) {
+        ledger.refuse_whole(place, format!("{reference:?} is not an image reference"));
+        return false;
+    }
+    if is_local(reference) {
+        return true;
+    }
+    judge_registry(image_registry(reference), place, ledger)
+}
+
+/// Judges the registry of a feature's or image's reference.
+pub fn judge_registry(registry: &str, place: &Place, ledger: &mut Ledger<'_>) -> bool {
+    is_listed(registry, ledger.scope.registries)
+        || ledger.ask_whole(
+            Permit::Registries,
+            place,
+            format!("the registry {registry} is not in [registries] allow"),
+        )
+}
+
+/// What a key of `features` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeatureReference<'a> {
+    /// A directory of the checkout, relative to the configuration's folder.
+    Local(&'a str),
+    /// `registry/namespace/id[:tag|@digest]`.
+    Registry {
+        /// The host.
+        registry: &'a str,
+        /// Everything behind it, without tag and digest.
+        path: &'a str,
+    },
+    /// A bare word, which the reference CLI looks up in `ghcr.io/devcontainers/features`.
+    Legacy(&'a str),
+    /// A plain URL.
+    Url,
+    /// Nothing known.
+    Unknown,
+}
+
+impl<'a> FeatureReference<'a> {
+    /// Parses a key of `features`.
+    pub fn parse(text: &'a str) -> Self {
+        if text.starts_with("./") || text.starts_with("../") || text.starts_with('/') {
+            return Self::Local(text);
+        }
+        if text.contains("://") {
+            return Self::Url;
+        }
+        if !is_well_formed(text) {
+            return Self::Unknown;
+        }
+        let bare = without_version(text);
+        match bare.split_once('/') {
+            None => Self::Legacy(bare),
+            Some((registry, path)) if registry.contains(['.', ':']) || registry == "localhost" => {
+                Self::Registry { registry, path }
+            }
+            Some(_) => Self::Unknown,
+        }
+    }
+}
+
+/// A reference without its tag or digest.
+fn without_version(reference: &str) -> &str {
+    let bare = reference.split_once('@').map_or(reference, |(bare, _)| bare);
+    match bare.rsplit_once(':') {
+        // A colon before the last slash is a port.
+        Some((name, tag)) if !tag.contains('/') => name,
+        Some(_) | None => bare,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registry_is_the_first_part_that_looks_like_a_host() {
+        let table = [
+            ("debian:12", "docker.io"),
+            ("library/debian", "docker.io"),
+            ("mcr.microsoft.com/devcontainers/base:bookworm", "mcr.microsoft.com"),
+            ("localhost:5000/x", "localhost:5000"),
+            ("localhost/x", "localhost"),
+            ("10.0.0.1:80/x@sha256:00", "10.0.0.1:80"),
+        ];
+        for (reference, registry) in table {
+            assert_eq!(image_registry(reference), registry, "{reference}");
+        }
+    }
+
+    #[test]
+    fn the_list_names_hosts_not_prefixes() {
+        let allowed = ["docker.io".to_owned(), "localhost".to_owned()];
+        for registry in ["docker.io", "Docker.io", "index.docker.io", "localhost:5000"] {
+            assert!(is_listed(registry, &allowed), "{registry}");
+        }
+        for registry in ["docker.io.evil.example", "evil.example", "docker.io@evil", "127.0.0.1"] {
+            assert!(!is_listed(registry, &allowed), "{registry}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_reference_is_not_one() {
+        for text in ["", "-v/:/x", "a b", "a\nb", "http://x", "a;b", "$X/y", "../x", "é/x"] {
+            assert!(!is_well_formed(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn feature_keys_are_told_apart() {
+        use FeatureReference as F;
+        let sshd = F::Registry { registry: "ghcr.io", path: "devcontainers/features/sshd" };
+        let table = [
+            ("./local", F::Local("./local")),
+            ("/abs", F::Local("/abs")),
+            ("ghcr.io/devcontainers/features/sshd:1", sshd.clone()),
+            ("ghcr.io/devcontainers/features/sshd@sha256:ab", sshd.clone()),
+            ("ghcr.io/devcontainers/features/sshd", sshd),
+            ("localhost:5000/a/b", F::Registry { registry: "localhost:5000", path: "a/b" }),
+            ("https://x/y.tgz", F::Url),
+            ("git", F::Legacy("git")),
+            ("owner/repo/feature@v1", F::Unknown),
+            ("", F::Unknown),
+        ];
+        for (text, expected) in table {
+            assert_eq!(F::parse(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+# shellcheck shell=bash
+# The user's own Docker: what answers is used as it is; else it is installed or started.
+
+DOCKER_SOCKET=/var/run/docker.sock
+DOCKER_PLUGINS=/usr/local/lib/docker/cli-plugins
+# Below this Docker has the classic builder only.
+DOCKER_BUILDKIT_SINCE=23.0
+
+docker_answers() { curl -fsS -m 5 -o /dev/null --unix-socket "$DOCKER_SOCKET" http://docker/_ping 2>/dev/null; }
+
+docker_ready() { docker_answers && command -v docker; }
+
+docker_install() {
+  if [ ! -e /var/lib/docker ]; then ledger_add path /var/lib/docker; fi
+  if ! docker_answers && ! command -v dockerd; then docker_install_engine; fi
+  if ! command -v docker; then
+    if available docker-cli; then apt_install docker-cli; else docker_link "$(engine_home)"; fi
+  fi
+  if docker_answers; then return; fi
+  docker_start
+}
+
+# docker_install_engine: the distribution's, where it has BuildKit (Debian 13, Ubuntu). Debian 12's
+# has not; there Debian 13's is unpacked beside the system, and nothing of it is replaced.
+docker_install_engine() {
+  local packages=(docker.io iptables) package
+  apt_refresh
+  if version_at_least "$(apt_candidate docker.io)" "$DOCKER_BUILDKIT_SINCE"; then
+    for package in docker-cli docker-buildx docker-compose-v2 docker-compose; do
+      if available "$package"; then packages+=("$package"); fi
+      # Ubuntu's docker-compose is the old 1.29; its v2 package comes first in this list.
+      if [ "$package" = docker-compose-v2 ] && available "$package"; then break; fi
+    done
+    apt_install "${packages[@]}"
+    return
+  fi
+  apt_install iptables kmod
+  if (engine_unpacked || engine_unpack); then
+    docker_link "$(engine_home)"
+    return
+  fi
+  echo "Debian 13's packages do not come; installing this distribution's engine, which has the classic builder only"
+  apt_install docker.io
+}
+
+# docker_link HOME: an unpacked engine, copied to stay when the cache is deleted.
+docker_link() {
+  local program
+  mkdir -p "$PREFIX/bin"
+  atomic_dir "$PREFIX/engine" copy_tree "$1"
+  for program in "$PREFIX"/engine/bin/*; do ln -sfn "$program" "$PREFIX/bin/"; done
+  mkdir -p "$DOCKER_PLUGINS"
+  for program in "$PREFIX"/engine/cli-plugins/*; do docker_link_one "$program" "$DOCKER_PLUGINS"; done
+  command -v docker || docker_link_one "$PREFIX/bin/docker" /usr/local/bin
+}
+
+# docker_link_one PROGRAM DIRECTORY: never over anything that is there.
+docker_link_one() {
+  local link=$2/${1##*/}
+  if [ -e "$link" ] || [ -L "$link" ]; then return; fi
+  ln -s "$1" "$link"
+  ledger_add path "$link"
+}
+
+docker_start() {
+  if under_systemd && systemctl cat docker.service >/dev/null 2>&1; then
+    systemctl enable --now docker.service
+  else
+    service_start dockerd "$(PATH=$SERVICE_PATH command -v dockerd)"
+  fi
+  service_await dockerd docker_answers
+}
+
+# docker_bridge_address: of the host on Docker's default bridge, where drones reach the local forge.
+docker_bridge_address() { docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' bridge; }

@@ -1,0 +1,111 @@
+# shellcheck shell=bash
+# Packages of the running distribution (installed) and of other Debian suites or architectures
+# (downloaded and unpacked only). Everything is verified by apt against the signed Release files.
+
+APT=(apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
+
+installed() { [ "$(dpkg-query -Wf '${db:Status-Abbrev}' "$1" 2>/dev/null)" = 'ii ' ]; }
+
+# missing PACKAGE...: those that are not installed.
+missing() {
+  local package
+  for package; do installed "$package" || printf '%s\n' "$package"; done
+}
+
+# apt_refresh: package lists newer than a day, as a fresh machine has none.
+apt_refresh() {
+  if [ -z "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -mmin -1440 -print -quit)" ]; then
+    apt_update
+  fi
+}
+
+# apt_update: `apt-get update` has no lock timeout of its own, hence the retries.
+apt_update() {
+  local try
+  for try in 1 2 3 4 5 6; do
+    if "${APT[@]}" update; then return; fi
+    echo "apt-get update failed (try $try of 6), once more in 5 s"
+    sleep 5
+  done
+  fail "the package lists cannot be fetched" "check the network and /etc/apt/sources.list*, then: apt-get update"
+}
+
+# apt_install PACKAGE...: installs what is missing and notes what that brought, for --uninstall.
+apt_install() {
+  local wanted before
+  mapfile -t wanted < <(missing "$@")
+  if [ ${#wanted[@]} -eq 0 ]; then return; fi
+  [ "$(id -u)" -eq 0 ] || fail "packages are missing: ${wanted[*]}" "run as root, or: sudo apt-get install ${wanted[*]}"
+  apt_refresh
+  before=$(installed_packages)
+  # Daemons that packages start (dockerd, sshd) are started by us, once they are configured.
+  "${APT[@]}" --no-install-recommends install "${wanted[@]}"
+  comm -13 <(printf '%s\n' "$before") <(installed_packages) | ledger_add_all package
+}
+
+installed_packages() { dpkg-query -Wf '${db:Status-Abbrev} ${binary:Package}\n' | sed -n 's/^ii  *//p' | sort; }
+
+# available PACKAGE: the running distribution has it.
+available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p')" ]; }
+
+# debian_mirror PATTERN DEFAULT: where this machine gets Debian from; elsewhere (Ubuntu) Debian's own.
+debian_mirror() {
+  local uri=
+  if [ "$(os_field ID)" = debian ]; then
+    # shellcheck disable=SC2016 # apt's own variable
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E "$1" | head -n 1)
+  fi
+  printf '%s\n' "${uri:-$2}"
+}
+
+# pool SUITE ARCH APT-ARGUMENT...: apt-get for another Debian suite or architecture, with lists and
+# sources of its own: the system's apt configuration stays as it is.
+pool() {
+  local suite=$1 arch=$2 dir
+  shift 2
+  dir=$HATCHERY_CACHE/apt/$suite-$arch
+  if [ ! -e "$dir/fresh" ] || [ -n "$(find "$dir/fresh" -mmin +1440)" ]; then pool_refresh "$suite" "$arch" "$dir"; fi
+  pool_with "$arch" "$dir" "${APT[@]}" "$@"
+}
+
+# pool_with ARCH DIR COMMAND...: an apt program with the pool's own lists, cache and sources.
+pool_with() {
+  local arch=$1 dir=$2 program=$3
+  shift 3
+  "$program" -o Dir::State="$dir/state" -o Dir::State::status="$dir/status" -o Dir::Cache="$dir/cache" \
+    -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=- \
+    -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- \
+    -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o APT::Get::List-Cleanup=true \
+    -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
+    -o APT::Sandbox::User=root "$@"
+}
+
+pool_refresh() {
+  local suite=$1 arch=$2 dir=$3 options
+  [ -r "$DEBIAN_KEYRING" ] || apt_install debian-archive-keyring
+  mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
+  : >"$dir/status"
+  options="[arch=$arch signed-by=$DEBIAN_KEYRING]"
+  printf 'deb %s %s %s main\n' "$options" "$(debian_mirror '/debian/?$' http://deb.debian.org/debian)" "$suite" >"$dir/sources.list"
+  printf 'deb %s %s %s-security main\n' "$options" "$(debian_mirror 'security/?$' http://deb.debian.org/debian-security)" "$suite" >>"$dir/sources.list"
+  pool_with "$arch" "$dir" "${APT[@]}" update
+  touch "$dir/fresh"
+}
+
+# pool_depends SUITE ARCH PACKAGE PATTERN: the first dependency of PACKAGE whose name matches.
+pool_depends() {
+  pool "$1" "$2" check >/dev/null
+  pool_with "$2" "$HATCHERY_CACHE/apt/$1-$2" apt-cache depends "$3" |
+    sed -n 's/^ *|\{0,1\}Depends: //p' | grep -E "$4" | head -n 1
+}
+
+# pool_unpack SUITE ARCH INTO PACKAGE...: downloads and unpacks, installs nothing.
+pool_unpack() {
+  local suite=$1 arch=$2 into=$3 debs deb
+  shift 3
+  debs=$(mktemp -d "$HATCHERY_CACHE/debs.XXXXXX")
+  (cd "$debs" && pool "$suite" "$arch" download "$@")
+  for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$into"; done
+  rm -rf "$debs"
+}

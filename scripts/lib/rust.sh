@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# A Rust toolchain new enough for the workspace: what is there if it serves, else the distribution's.
+
+# Cargo of a toolchain that rustup installed for this user is not always in PATH.
+if [ -d "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin" ]; then PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH; fi
+if [ -x "$HATCHERY_CACHE/rust/bin/cargo" ]; then PATH=$HATCHERY_CACHE/rust/bin:$PATH; fi
+export PATH
+
+# rust_wanted: the minimum version, as Cargo.toml says.
+rust_wanted() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$HATCHERY_ROOT/Cargo.toml"; }
+
+rust_ready() {
+  command -v cargo && command -v cc && rustc_of_checkout && version_at_least "$(rustc_of_checkout)" "$(rust_wanted)"
+}
+
+# rustc_of_checkout: version of the rustc that cargo takes in this checkout.
+rustc_of_checkout() { (cd "$HATCHERY_ROOT" && rustc --version 2>/dev/null | cut -d' ' -f2 | cut -d- -f1); }
+
+# rust_install: a C compiler for build scripts, then rustup where the distribution has it (Debian 13,
+# Ubuntu) and its download site answers, else the newest rustc that the distribution carries.
+rust_install() {
+  apt_install gcc libc6-dev pkg-config
+  if rust_ready; then return; fi
+  apt_refresh
+  if command -v rustup || available rustup; then
+    command -v rustup || apt_install rustup
+    if [ ! -e "${RUSTUP_HOME:-$HOME/.rustup}" ]; then ledger_add path "${RUSTUP_HOME:-$HOME/.rustup}"; fi
+    if timeout 600 rustup toolchain install stable --profile minimal --component rustfmt,clippy; then
+      rustup default stable
+      return
+    fi
+    echo "rustup's download site does not answer; taking the distribution's own"
+  fi
+  rust_from_distribution
+}
+
+# rust_from_distribution: unpacked into the cache, because the versioned packages (rustc-1.89,
+# rustc-web) name or place their programs differently.
+rust_from_distribution() {
+  local package
+  for package in rustc-web rustc; do
+    if version_at_least "$(apt_candidate "$package")" "$(rust_wanted)"; then
+      apt_install "$package" "${package/rustc/cargo}"
+      return
+    fi
+  done
+  package=$(apt-cache search --names-only '^rustc-1\.[0-9]+$' | cut -d' ' -f1 | sort -V | tail -n 1)
+  if [ -n "$package" ] && version_at_least "${package#rustc-}" "$(rust_wanted)"; then
+    apt_install "$package" "${package/rustc/cargo}"
+    mkdir -p "$HATCHERY_CACHE/rust/bin"
+    ln -sfn "/usr/lib/rust-${package#rustc-}/bin/"* "$HATCHERY_CACHE/rust/bin/"
+    return
+  fi
+  fail "no Rust $(rust_wanted) or newer to be had here" "install one from https://rustup.rs and run this again"
+}
+
+apt_candidate() { apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([0-9][0-9.]*\).*/\1/p' | grep . || echo 0; }

@@ -1,0 +1,65 @@
+# shellcheck shell=bash
+# Takes back what the ledger says quickstart made, newest first, and nothing else.
+
+uninstall_all() {
+  uninstall_drones
+  step "services" uninstall_services
+  if [ -n "$(ledger_of package)" ]; then uninstall_packages; fi
+  step "files" uninstall_paths
+  rm -rf "$(dirname "$HATCHERY_LEDGER")"
+}
+
+# uninstall_drones: the sample's; others may hold somebody's work, so they are named and kept.
+uninstall_drones() {
+  local others
+  if ! docker_answers 2>/dev/null; then return; fi
+  others=$(docker ps -aq --filter label=hatchery.managed=true --format '{{.Label "hatchery.repo"}}' | grep -vxF "$SAMPLE" | sort -u) || true
+  [ -z "$others" ] || fail "these drones are not quickstart's: $(tr '\n' ' ' <<<"$others")" \
+    "save their work and 'hatchery slay' them, then run this again"
+  step "drone $SAMPLE" uninstall_sample
+}
+
+# uninstall_sample: slain by Hatchery while it runs; what it left, or could not, by its labels.
+uninstall_sample() {
+  local found image
+  if [ -x "$PREFIX/bin/hatchery" ] && service_runs hatchery "$PREFIX/bin/hatchery"; then
+    "$PREFIX/bin/hatchery" slay --force --forget "$SAMPLE" || true
+  fi
+  mapfile -t found < <(docker ps -aq --filter label=hatchery.managed=true)
+  if [ ${#found[@]} -gt 0 ]; then docker rm -f "${found[@]}"; fi
+  mapfile -t found < <(docker volume ls -q --filter label=hatchery.managed=true)
+  if [ ${#found[@]} -gt 0 ]; then docker volume rm -f "${found[@]}"; fi
+  mapfile -t found < <(docker network ls -q --filter label=hatchery.managed=true)
+  if [ ${#found[@]} -gt 0 ]; then docker network rm "${found[@]}"; fi
+  while IFS= read -r image; do docker image rm -f "$image" || true; done < <(ledger_of image)
+}
+
+uninstall_services() {
+  local name target
+  while IFS= read -r name; do service_stop "$name"; done < <(ledger_of service)
+  while IFS= read -r target; do rustup target remove "$target" || true; done < <(ledger_of rust-target)
+}
+
+# uninstall_paths: unmounted first, where a killed engine left any.
+uninstall_paths() {
+  local path
+  while IFS= read -r path; do
+    unmount_below "$path"
+    rm -rf -- "$path"
+  done < <(ledger_of path)
+  if under_systemd; then systemctl daemon-reload; fi
+}
+
+# uninstall_packages: unless that would take along something that came later and needs them.
+uninstall_packages() {
+  local packages extra
+  mapfile -t packages < <(ledger_of package | while IFS= read -r name; do if installed "$name"; then echo "$name"; fi; done)
+  if [ ${#packages[@]} -eq 0 ]; then return; fi
+  extra=$(comm -13 <(printf '%s\n' "${packages[@]%%:*}" | sort) \
+    <(apt-get -s purge "${packages[@]}" | sed -n 's/^Purg \([^ :]*\).*/\1/p' | sort))
+  if [ -n "$extra" ]; then
+    note "the packages stay, because these need them now: $(tr '\n' ' ' <<<"$extra")"
+    return
+  fi
+  step "packages (${#packages[@]})" "${APT[@]}" purge "${packages[@]}"
+}
