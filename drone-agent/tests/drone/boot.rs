@@ -65,7 +65,10 @@ fn an_entrypoints_boot_returns_at_once_and_works_in_the_background() {
 #[test]
 fn outside_a_drone_an_entrypoint_leaves_everything_alone() {
     let host = Host::absent();
-    let output = in_a_container(&host, "$AGENT boot; find /etc /run /var/log ! -type d");
+    let output = in_a_container(
+        &host,
+        "$AGENT boot; find /etc /var/log ! -type d; [ ! -L /run/github-creds.sock ]",
+    );
     assert_eq!(text(&output.stdout), "/etc/gitconfig\n");
     assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(0)));
 }
@@ -79,4 +82,19 @@ fn a_host_agent_that_stays_away_is_an_error_in_the_foreground_only() {
     assert_eq!(output.status.code(), Some(10));
     let reason = text(&output.stderr);
     assert!(reason.starts_with("error: the host agent does not run: "), "{reason}");
+}
+
+#[test]
+fn doctor_is_content_with_a_booted_drone_and_not_with_a_clone_that_goes_around_it() {
+    let host = Host::up();
+    let output = in_a_container(
+        &host,
+        "git init -q clone; $AGENT boot --foreground; cd clone\n\
+         $AGENT doctor; echo $?\n\
+         git config credential.helper ''; $AGENT doctor | grep WRONG; $AGENT doctor >&2 || echo $?",
+    );
+    let shown = text(&output.stdout);
+    assert!(shown.contains("ok    git asks drone-agent for credentials\n"), "{shown}");
+    let end = "\n0\nWRONG git asks no helper\n1\n";
+    assert!(shown.ends_with(end), "{shown}{}", text(&output.stderr));
 }
