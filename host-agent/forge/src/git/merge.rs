@@ -17,11 +17,11 @@ pub async fn make(
     let author = Author { name: &author.0, mail: &author.1, date: None };
     match method {
         Method::Merge => {
-            let Some(tree) = merged_tree(git, base, head).await? else { return Ok(None) };
+            let Some(tree) = tree(git, base, head).await? else { return Ok(None) };
             commit(git, &tree, &[base, head], message, &author).await.map(Some)
         }
         Method::Squash => {
-            let Some(tree) = merged_tree(git, base, head).await? else { return Ok(None) };
+            let Some(tree) = tree(git, base, head).await? else { return Ok(None) };
             commit(git, &tree, &[base], message, &author).await.map(Some)
         }
         Method::Rebase => rebase(git, base, head).await,
@@ -34,8 +34,11 @@ struct Author<'a> {
     date: Option<&'a str>,
 }
 
-/// The tree of a merge; `None` on conflict, which git tells by its first line alone.
-async fn merged_tree(git: &Git, ours: &str, theirs: &str) -> Result<Option<String>, GitError> {
+/// The tree that merging `theirs` into `ours` results in; `None` when they conflict.
+///
+/// # Errors
+/// When git fails.
+pub async fn tree(git: &Git, ours: &str, theirs: &str) -> Result<Option<String>, GitError> {
     match git.run(&["merge-tree", "--write-tree", "--no-messages", ours, theirs]).await {
         Ok(tree) => Ok(Some(tree)),
         // Status 1 is a conflict and prints nothing on standard error; anything else says why.
