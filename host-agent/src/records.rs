@@ -61,6 +61,8 @@ pub enum OperationKind {
     Rebuild,
     /// Killed: finished at the next start.
     Slay,
+    /// Not under way any more: a spawn failed in this step and was kept for a look.
+    Kept,
 }
 
 /// What the user asked for at spawn; `rebuild` uses it again.

@@ -1,3 +1,55 @@
-//! adapters.
+//! Implementations of the traits that lifecycle and credentials own. Adapters import upwards only
+//! and never know what a drone means to a user.
 
+pub mod devcontainer_cli;
+pub mod docker;
+pub mod exec;
+pub mod firewall;
+pub mod git;
 pub mod github;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{OnceCell, Semaphore};
+
+use crate::config::{Config, Programs};
+use docker::usage::CpuSamples;
+
+/// The machine that drones run on: Docker, the devcontainer CLI, git and the firewall. One type,
+/// because the lifecycle needs all of them of one and the same machine.
+#[derive(Debug)]
+pub struct Machine {
+    programs: Programs,
+    /// Home of the programs run here: Docker's and the CLI's own configuration lies there.
+    home: PathBuf,
+    /// An empty directory of ours: where programs run that need no particular one.
+    scratch: PathBuf,
+    docker: OnceLock<bollard::Docker>,
+    builds: Arc<Semaphore>,
+    build_permits: u32,
+    builder: OnceCell<devcontainer_cli::BuilderKind>,
+    cpu: CpuSamples,
+}
+
+impl Machine {
+    /// The machine as the configuration names it; asks it nothing yet.
+    ///
+    /// # Errors
+    /// When the cache directory cannot be made.
+    pub fn new(config: &Config) -> std::io::Result<Self> {
+        let scratch = config.paths.cache().join("run");
+        std::fs::create_dir_all(&scratch)?;
+        let home = std::env::var_os("HOME").map_or_else(|| scratch.clone(), PathBuf::from);
+        Ok(Self {
+            docker: OnceLock::new(),
+            programs: config.programs.clone(),
+            home,
+            scratch,
+            builds: Arc::new(Semaphore::new(config.limits.build_concurrency.max(1) as usize)),
+            build_permits: config.limits.build_concurrency.max(1),
+            builder: OnceCell::new(),
+            cpu: CpuSamples::default(),
+        })
+    }
+}

@@ -10,6 +10,7 @@ use super::api::{
     DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure, SlayRequest, SpawnRequest,
 };
 use crate::credentials::Forge;
+use crate::lifecycle::engine::ContainerEngine;
 use crate::lifecycle::{Lifecycle, LogSource, Progress};
 
 /// An answer that may take its time.
@@ -50,7 +51,7 @@ pub trait Drones: Send + Sync + 'static {
     fn subscribe(&self) -> broadcast::Receiver<Event>;
 }
 
-impl<F: Forge, E: Send + Sync + 'static> Drones for Lifecycle<F, E> {
+impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
     fn find(&self, drone: &DroneRef) -> Answer<DroneName> {
         Self::find(self, drone)
     }

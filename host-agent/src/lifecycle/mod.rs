@@ -1,16 +1,48 @@
 //! What happens to drones: spawn, rebuild, burrow, slay, adopt, and bringing Docker to the state
 //! that is wanted. Never prints; never sees a type of Docker's or an HTTP status.
+//!
+//! One operation a drone at a time ([`operations`]). What is true is in Docker's labels and the
+//! records; [`known`] only spares questions, and [`journal`] only tells.
 
+pub mod capacity;
+pub mod checkouts;
+pub mod devcontainers;
+pub mod engine;
 pub mod failure;
+pub mod network;
+pub mod phase;
 pub mod progress;
 pub mod request;
+pub mod seal;
 pub mod view;
+
+mod adopt;
+mod burrow;
+mod exec_plan;
+mod explain;
+mod journal;
+mod known;
+mod labels;
+mod list;
+mod naming;
+mod operations;
+mod passwd;
+mod reconcile;
+mod slay;
+mod spawn;
+mod stage;
+mod status;
+mod telling;
+mod undo;
+mod unsaved;
+mod watch;
+mod workspace_size;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use hatchery_protocol::DroneName;
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::CancellationToken;
 
 pub use failure::{Failure, FailureKind};
@@ -18,8 +50,14 @@ pub use progress::Progress;
 
 use crate::config::Config;
 use crate::credentials::{Credentials, Forge};
-use crate::records::RecordStore;
+use crate::records::{Record, RecordError, RecordStore};
+use engine::ContainerEngine;
+use journal::Journal;
+use known::Known;
+use operations::Operations;
 use request::{DroneRef, SlayRequest, SpawnRequest};
+use seal::SealKey;
+use telling::{LogFile, Telling};
 use view::{DroneList, DroneStatus, Event, ExecPlan};
 
 /// Everything that can be done to drones.
@@ -28,7 +66,14 @@ pub struct Lifecycle<F, E> {
     records: Arc<RecordStore>,
     credentials: Arc<Credentials<F>>,
     engine: Arc<E>,
-    events: broadcast::Sender<Event>,
+    seal: SealKey,
+    journal: Arc<Journal>,
+    known: Known,
+    operations: Operations,
+    /// Held while a name and a place are taken.
+    reserving: Mutex<()>,
+    /// Cancelled when the host agent stops: operations under way are rolled back.
+    stopping: CancellationToken,
 }
 
 /// What `logs` shows.
@@ -40,16 +85,27 @@ pub enum LogSource {
     Container(String),
 }
 
-impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Takes what it works with; does nothing yet.
     pub fn new(
         config: Arc<Config>,
         records: Arc<RecordStore>,
         credentials: Arc<Credentials<F>>,
         engine: Arc<E>,
+        seal: SealKey,
     ) -> Arc<Self> {
-        let (events, _) = broadcast::channel(1024);
-        Arc::new(Self { config, records, credentials, engine, events })
+        Arc::new(Self {
+            config,
+            records,
+            credentials,
+            engine,
+            seal,
+            journal: Arc::default(),
+            known: Known::default(),
+            operations: Operations::default(),
+            reserving: Mutex::default(),
+            stopping: CancellationToken::new(),
+        })
     }
 
     /// Which drone is meant.
@@ -57,8 +113,18 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// [`FailureKind::NoDrone`].
     pub fn find(&self, drone: &DroneRef) -> Result<DroneName, Failure> {
-        let _ = drone;
-        unimplemented!()
+        match drone {
+            // Unknown containers have no record, yet a name that `adopt` and `slay` take.
+            DroneRef::Name(name) => Ok(name.clone()),
+            DroneRef::Repo(repo) => self
+                .records
+                .all()
+                .iter()
+                .find(|record| record.repo == *repo)
+                .map(|record| record.drone.clone())
+                .or_else(|| DroneName::natural(&repo.name))
+                .ok_or_else(|| explain::no_drone(drone)),
+        }
     }
 
     /// Spawns a drone; rolls back when it fails or `progress` is cancelled.
@@ -70,8 +136,8 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
         request: SpawnRequest,
         progress: Progress,
     ) -> Result<DroneStatus, Failure> {
-        let _ = (request, progress);
-        unimplemented!()
+        let telling = Telling::new(progress, Arc::clone(&self.journal));
+        Box::pin(self.spawn_drone(request, telling)).await
     }
 
     /// Builds anew from the workspace's devcontainer.json and replaces the container.
@@ -92,8 +158,7 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// When Docker fails.
     pub async fn burrow(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
-        let _ = drone;
-        unimplemented!()
+        self.burrow_drone(drone).await
     }
 
     /// Starts a burrowed or stopped drone.
@@ -101,8 +166,7 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// When there is no capacity, or Docker fails.
     pub async fn unburrow(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
-        let _ = drone;
-        unimplemented!()
+        self.unburrow_drone(drone).await
     }
 
     /// Removes a drone and everything it had. Returns what was removed, a line each.
@@ -115,8 +179,8 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
         request: SlayRequest,
         progress: Progress,
     ) -> Result<Vec<String>, Failure> {
-        let _ = (drone, request, progress);
-        unimplemented!()
+        let telling = Telling::new(progress, Arc::clone(&self.journal));
+        Box::pin(self.slay_drone(drone, request, telling)).await
     }
 
     /// Takes in a container with our labels whose seal is not right (state `unknown`).
@@ -124,8 +188,7 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// When the forge does not know its repository.
     pub async fn adopt(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
-        let _ = drone;
-        unimplemented!()
+        self.adopt_drone(drone).await
     }
 
     /// Every drone, known and unknown.
@@ -133,7 +196,7 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// When Docker does not answer.
     pub async fn list(&self) -> Result<DroneList, Failure> {
-        unimplemented!()
+        self.list_drones().await
     }
 
     /// One drone in detail.
@@ -141,8 +204,7 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// When there is none or Docker does not answer.
     pub async fn status(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
-        let _ = drone;
-        unimplemented!()
+        self.status_of(drone).await
     }
 
     /// How to run something in a running drone. Answers from memory where it can: `exec` is on
@@ -151,8 +213,7 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// When it does not run.
     pub async fn exec_plan(&self, drone: &DroneName) -> Result<ExecPlan, Failure> {
-        let _ = drone;
-        unimplemented!()
+        self.plan_exec(drone).await
     }
 
     /// The log of spawn and hooks, or with `container` the container's own output.
@@ -160,19 +221,64 @@ impl<F: Forge, E: Send + Sync + 'static> Lifecycle<F, E> {
     /// # Errors
     /// When there is none.
     pub async fn logs(&self, drone: &DroneName, container: bool) -> Result<LogSource, Failure> {
-        let _ = (drone, container);
-        unimplemented!()
+        if container {
+            let found = self.container_of(drone).await?;
+            return Ok(LogSource::Container(self.engine.output(&found.id, 1000).await?));
+        }
+        let path = LogFile::path(&self.config.paths.logs(), drone);
+        if tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            return Ok(LogSource::File(path));
+        }
+        match self.records.find(drone) {
+            None => Err(explain::no_drone(drone)),
+            Some(_) => Err(Failure::new(FailureKind::Failed, format!("{drone} has no log"))
+                .hint(format!("its container's own output: `hatchery logs --container {drone}`"))),
+        }
     }
 
     /// Every event from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        self.journal.subscribe()
     }
 
     /// Heals what a killed host agent left, follows Docker's events and measures workspaces until
     /// cancelled; then waits for operations under way.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
-        let _ = (shutdown, &self.config, &self.records, &self.credentials, &self.engine);
-        unimplemented!()
+        let watching = self.watch(&shutdown);
+        let measuring = self.measure_workspaces(&shutdown);
+        tokio::join!(watching, measuring);
+        self.stopping.cancel();
+        self.operations.idle().await;
+    }
+
+    /// Changes a record, off the runtime's workers: it waits for the disk.
+    async fn update_record(
+        &self,
+        drone: &DroneName,
+        change: impl FnOnce(&mut Record) + Send + 'static,
+    ) -> Result<Arc<Record>, Failure> {
+        let drone = drone.clone();
+        self.change_records(move |records| records.update(&drone, change)).await
+    }
+
+    /// Does something that waits for the disk with the records.
+    async fn change_records<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&RecordStore) -> Result<T, RecordError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let records = Arc::clone(&self.records);
+        Ok(blocking(move || change(&records)).await?)
+    }
+}
+
+/// Runs what waits for the disk or computes for long, off the runtime's workers.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and this future with it.
+            Err(_) => std::future::pending().await,
+        },
     }
 }

@@ -1,0 +1,279 @@
+//! The devcontainer CLI: builds images, brings Compose drones up, runs hooks.
+//!
+//! It runs with an environment made from nothing (`${localEnv:X}` reads it), under a watchdog, and
+//! never writes a lock file. Its standard error is a stream of JSON lines with stack traces in
+//! plain text between them; its standard output one line of JSON that tells the outcome.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Machine;
+use super::exec::{ExecError, Pipe, Run};
+use crate::lifecycle::devcontainers::{
+    BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
+};
+use crate::lifecycle::engine::ContainerEngine as _;
+
+/// First engine whose built-in BuildKit frontend knows the build contexts that features need.
+const BUILDKIT_MAJOR: u32 = 23;
+
+/// How long `docker buildx version` may take.
+const PROBE: Duration = Duration::from_secs(20);
+
+/// Longest progress text, in characters.
+const PROGRESS_MAX: usize = 200;
+
+/// Which builder the engine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuilderKind {
+    /// Builds run side by side.
+    BuildKit,
+    /// Builds share one global tag in the CLI: one at a time, or drones get each other's features.
+    Classic,
+}
+
+impl BuilderKind {
+    fn flag(self) -> &'static str {
+        match self {
+            Self::BuildKit => "auto",
+            Self::Classic => "never",
+        }
+    }
+}
+
+/// The line of JSON on standard output. Unknown keys are the CLI's right.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Outcome {
+    outcome: String,
+    message: Option<String>,
+    description: Option<String>,
+    #[serde(rename = "containerId")]
+    container_id: Option<String>,
+}
+
+/// A line of JSON on standard error.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LogLine {
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+    name: String,
+    status: String,
+    #[serde(rename = "stepDetail")]
+    step_detail: String,
+}
+
+impl Devcontainers for Machine {
+    async fn build(&self, request: &BuildRequest, output: Output) -> Result<(), DevcontainerError> {
+        let builder = self.builder().await;
+        let _permit = self.build_permit(builder).await;
+        let mut run = self.devcontainer("build", builder, request.limit, None);
+        argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
+        argument(&mut run, "--config", request.config.as_os_str());
+        argument(&mut run, "--image-name", &request.image);
+        if !request.features.is_empty() {
+            let features = serde_json::Value::Object(request.features.clone()).to_string();
+            argument(&mut run, "--additional-features", features);
+        }
+        let lock = if request.lock_file { "--frozen-lockfile" } else { "--no-lockfile" };
+        run.arguments.push(lock.into());
+        self.outcome("build", &run, &output).await.map(|_| ())
+    }
+
+    async fn up(&self, request: &UpRequest, output: Output) -> Result<String, DevcontainerError> {
+        let builder = self.builder().await;
+        let mut run = self.devcontainer("up", builder, request.limit, Some(&request.project));
+        argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
+        argument(&mut run, "--override-config", request.config.as_os_str());
+        argument(&mut run, "--id-label", &request.id_label);
+        argument(&mut run, "--update-remote-user-uid-default", "never");
+        run.arguments.extend(["--no-lockfile".into(), "--skip-post-create".into()]);
+        let outcome = self.outcome("up", &run, &output).await?;
+        outcome.container_id.ok_or_else(|| DevcontainerError::Failed {
+            message: "devcontainer up named no container".to_owned(),
+        })
+    }
+
+    async fn run_hooks(
+        &self,
+        request: &HooksRequest,
+        output: Output,
+    ) -> Result<(), DevcontainerError> {
+        let command = "run-user-commands";
+        let project = request.project.as_deref();
+        let mut run = Run {
+            arguments: vec![command.into()],
+            ..self.plain_devcontainer(request.limit, project)
+        };
+        run.arguments.extend(["--log-format".into(), "json".into()]);
+        argument(&mut run, "--docker-path", self.programs.docker.as_os_str());
+        argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
+        argument(&mut run, "--override-config", request.config.as_os_str());
+        argument(&mut run, "--id-label", &request.id_label);
+        argument(&mut run, "--container-id", &request.container);
+        self.outcome(command, &run, &output).await.map(|_| ())
+    }
+}
+
+impl Machine {
+    /// Asked once: an engine that gets another builder is restarted, and so are we.
+    async fn builder(&self) -> BuilderKind {
+        *self
+            .builder
+            .get_or_init(|| async {
+                let modern = self.facts().await.is_ok_and(|facts| facts.major >= BUILDKIT_MAJOR);
+                let probe = Run {
+                    program: self.programs.docker.clone(),
+                    arguments: vec!["buildx".into(), "version".into()],
+                    ..self.plain_devcontainer(PROBE, None)
+                };
+                let plugin = probe.output().await.is_ok_and(|(status, ..)| status.success());
+                if modern && plugin { BuilderKind::BuildKit } else { BuilderKind::Classic }
+            })
+            .await
+    }
+
+    async fn build_permit(&self, builder: BuilderKind) -> Option<OwnedSemaphorePermit> {
+        let permits = match builder {
+            BuilderKind::BuildKit => 1,
+            BuilderKind::Classic => self.build_permits,
+        };
+        // The semaphore is never closed.
+        self.builds.clone().acquire_many_owned(permits).await.ok()
+    }
+
+    fn plain_devcontainer(&self, limit: Duration, project: Option<&str>) -> Run {
+        let mut host = OsString::from("unix://");
+        host.push(&self.programs.docker_socket);
+        let mut environment = vec![
+            ("DOCKER_HOST", host),
+            ("COMPOSE_DISABLE_ENV_FILE", "1".into()),
+            ("NO_COLOR", "1".into()),
+        ];
+        if let Some(project) = project {
+            environment.push(("COMPOSE_PROJECT_NAME", project.into()));
+        }
+        Run {
+            program: self.programs.devcontainer.clone(),
+            arguments: vec![],
+            environment,
+            home: self.home.clone(),
+            directory: self.scratch.clone(),
+            limit,
+        }
+    }
+
+    fn devcontainer(
+        &self,
+        command: &str,
+        builder: BuilderKind,
+        limit: Duration,
+        project: Option<&str>,
+    ) -> Run {
+        let mut run = self.plain_devcontainer(limit, project);
+        run.arguments.push(command.into());
+        run.arguments.extend(["--log-format".into(), "json".into()]);
+        argument(&mut run, "--docker-path", self.programs.docker.as_os_str());
+        argument(&mut run, "--buildkit", builder.flag());
+        run
+    }
+
+    async fn outcome(
+        &self,
+        command: &'static str,
+        run: &Run,
+        output: &Output,
+    ) -> Result<Outcome, DevcontainerError> {
+        let mut outcome = None;
+        let mut last = String::new();
+        let status = run
+            .lines(|pipe, text| match pipe {
+                Pipe::Out => {
+                    outcome = serde_json::from_str::<Outcome>(text).ok().or(outcome.take())
+                }
+                Pipe::Err => {
+                    for line in log_lines(text) {
+                        if let OutputLine::Log(text) | OutputLine::Progress(text) = &line
+                            && !text.trim().is_empty()
+                        {
+                            last.clone_from(text);
+                        }
+                        // A reader that is gone is no reason to end a build.
+                        let _ = output.send(line);
+                    }
+                }
+            })
+            .await
+            .map_err(|error| match error {
+                ExecError::Deadline(limit) => DevcontainerError::Deadline { command, limit },
+                ExecError::Io(source) => {
+                    DevcontainerError::Run { program: run.program.clone(), source }
+                }
+            })?;
+        let outcome = outcome.unwrap_or_default();
+        if status.success() && outcome.outcome == "success" {
+            return Ok(outcome);
+        }
+        let said = outcome.description.or(outcome.message).filter(|text| !text.is_empty());
+        Err(DevcontainerError::Failed {
+            message: said.unwrap_or_else(|| format!("devcontainer {command} failed: {last}")),
+        })
+    }
+}
+
+fn argument(run: &mut Run, name: &str, value: impl Into<OsString>) {
+    run.arguments.extend([OsString::from(name), value.into()]);
+}
+
+/// What a line on standard error says; plain text passes as it is.
+fn log_lines(text: &str) -> Vec<OutputLine> {
+    let Ok(line) = serde_json::from_str::<LogLine>(text) else {
+        return vec![OutputLine::Log(text.to_owned())];
+    };
+    match line.kind.as_str() {
+        "progress" if line.status == "running" => {
+            vec![OutputLine::Progress(shortened(&format!("{} {}", line.name, line.step_detail)))]
+        }
+        "progress" => vec![OutputLine::Log(format!("{} {}", line.name, line.status))],
+        "raw" => line.text.lines().map(raw_line).collect(),
+        _ => line.text.lines().map(|text| OutputLine::Log(text.to_owned())).collect(),
+    }
+}
+
+/// Output of a build or a hook: steps of either builder are progress.
+fn raw_line(text: &str) -> OutputLine {
+    let step = text.starts_with("Step ") || (text.starts_with('#') && text.contains('['));
+    if step { OutputLine::Progress(shortened(text)) } else { OutputLine::Log(text.to_owned()) }
+}
+
+fn shortened(text: &str) -> String {
+    text.trim().chars().take(PROGRESS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_stream_is_read_leniently() {
+        let progress = r#"{"type":"progress","name":"Running postCreateCommand...","status":"running","stepDetail":"make","channel":"postCreate","new":1}"#;
+        assert_eq!(
+            log_lines(progress),
+            [OutputLine::Progress("Running postCreateCommand... make".to_owned())]
+        );
+        let raw = r##"{"type":"raw","level":3,"text":"#7 [2/3] RUN make\r\nplain\n"}"##;
+        assert_eq!(
+            log_lines(raw),
+            [
+                OutputLine::Progress("#7 [2/3] RUN make".to_owned()),
+                OutputLine::Log("plain".to_owned())
+            ]
+        );
+        assert_eq!(log_lines("    at x.js:1"), [OutputLine::Log("    at x.js:1".to_owned())]);
+    }
+}

@@ -1,0 +1,145 @@
+//! Files in and out of containers by Docker's archive API, which works whether they run or not.
+
+use std::io::{self, Read as _, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bollard::query_parameters as query;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::mpsc;
+
+use super::{CALL, KEPT_MAX, Machine};
+use crate::lifecycle::engine::EngineError;
+
+/// How long copying a checkout may take.
+const UPLOAD: Duration = Duration::from_secs(30 * 60);
+
+/// Size of the pieces of a tar stream, in bytes.
+const PIECE: usize = 256 * 1024;
+
+impl Machine {
+    pub(super) async fn engine_read_file(
+        &self,
+        id: &str,
+        path: &str,
+    ) -> Result<Option<Vec<u8>>, EngineError> {
+        let action = format!("read {path} of container {id}");
+        let options = query::DownloadFromContainerOptions { path: path.to_owned() };
+        let mut stream = Box::pin(self.docker()?.download_from_container(id, Some(options)));
+        let read = async {
+            let mut bytes = Vec::new();
+            while let Some(piece) = stream.next().await {
+                bytes.extend_from_slice(&piece?);
+                if bytes.len() > KEPT_MAX {
+                    break;
+                }
+            }
+            Ok(bytes)
+        };
+        match self.call(&action, CALL, read).await {
+            Ok(bytes) => Ok(first_file(&bytes)),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn engine_upload(
+        &self,
+        id: &str,
+        source: PathBuf,
+        target: &str,
+        owner: (u64, u64),
+    ) -> Result<(), EngineError> {
+        let (sender, receiver) = mpsc::channel(4);
+        let packing = tokio::task::spawn_blocking(move || pack(&source, owner, sender));
+        let pieces = stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|piece| (piece, receiver))
+        });
+        let options =
+            query::UploadToContainerOptions { path: target.to_owned(), ..Default::default() };
+        let body = bollard::body_try_stream(pieces);
+        let action = format!("copy the checkout to {target} in container {id}");
+        let call = self.docker()?.upload_to_container(id, Some(options), body);
+        let copied = self.call(&action, UPLOAD, call).await;
+        match packing.await {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(EngineError::Refused { action, message: error.to_string() })
+            }
+            _ => copied,
+        }
+    }
+}
+
+/// The content of the first plain file of an archive.
+fn first_file(archive: &[u8]) -> Option<Vec<u8>> {
+    let mut archive = tar::Archive::new(archive);
+    let mut entry = archive.entries().ok()?.next()?.ok()?;
+    let mut bytes = Vec::new();
+    entry.header().entry_type().is_file().then(|| entry.read_to_end(&mut bytes))?.ok()?;
+    Some(bytes)
+}
+
+/// Writes `source` and everything below it as a tar stream. The directory itself is the entry
+/// `./`, so that the target gets its owner too.
+fn pack(
+    source: &Path,
+    owner: (u64, u64),
+    sender: mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<()> {
+    let writer = io::BufWriter::with_capacity(PIECE, Pieces(sender));
+    let mut archive = tar::Builder::new(writer);
+    archive.follow_symlinks(false);
+    let mut pending = vec![PathBuf::new()];
+    while let Some(relative) = pending.pop() {
+        let path = source.join(&relative);
+        let metadata = std::fs::symlink_metadata(&path)?;
+        let name = Path::new(".").join(&relative);
+        let mut header = header(&metadata, owner);
+        if metadata.is_dir() {
+            archive.append_data(&mut header, &name, io::empty())?;
+            for entry in std::fs::read_dir(&path)? {
+                pending.push(relative.join(entry?.file_name()));
+            }
+        } else if metadata.is_symlink() {
+            archive.append_link(&mut header, &name, std::fs::read_link(&path)?)?;
+        } else if metadata.is_file() {
+            archive.append_data(&mut header, &name, std::fs::File::open(&path)?)?;
+        }
+    }
+    archive.into_inner()?.flush()
+}
+
+fn header(metadata: &std::fs::Metadata, owner: (u64, u64)) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(if metadata.is_dir() {
+        tar::EntryType::Directory
+    } else if metadata.is_symlink() {
+        tar::EntryType::Symlink
+    } else {
+        tar::EntryType::Regular
+    });
+    header.set_mode(metadata.permissions().mode() & 0o7777);
+    header.set_mtime(u64::try_from(metadata.mtime()).unwrap_or(0));
+    header.set_size(if metadata.is_file() { metadata.len() } else { 0 });
+    header.set_uid(owner.0);
+    header.set_gid(owner.1);
+    header
+}
+
+/// A writer whose pieces go through a channel.
+struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Pieces {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        self.0
+            .blocking_send(Ok(Bytes::copy_from_slice(buffer)))
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Bridge networks.
+
+use bollard::models::{Ipam, IpamConfig, NetworkCreateRequest};
+use bollard::query_parameters as query;
+
+use super::containers::labels;
+use super::{CALL, Machine, filter, gone_is_fine};
+use crate::lifecycle::engine::{EngineError, NetworkSpec};
+
+impl Machine {
+    pub(super) async fn engine_ensure_network(
+        &self,
+        spec: &NetworkSpec,
+    ) -> Result<Vec<String>, EngineError> {
+        if let Some(subnets) = self.subnets_of(&spec.name).await? {
+            return Ok(subnets);
+        }
+        let call = self.docker()?.create_network(request(spec));
+        match self.call(&format!("create network {}", spec.name), CALL, call).await {
+            // Another spawn made it meanwhile.
+            Ok(_) | Err(EngineError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.subnets_of(&spec.name).await?.unwrap_or_default())
+    }
+
+    async fn subnets_of(&self, name: &str) -> Result<Option<Vec<String>>, EngineError> {
+        let call = self.docker()?.inspect_network(name, None);
+        match self.call(&format!("inspect network {name}"), CALL, call).await {
+            Ok(network) => Ok(Some(subnets(network.ipam))),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn engine_networks(
+        &self,
+        label: &str,
+    ) -> Result<Vec<(String, Vec<String>)>, EngineError> {
+        let filters = if label.is_empty() { None } else { filter("label", vec![label.to_owned()]) };
+        let call = self.docker()?.list_networks(Some(query::ListNetworksOptions { filters }));
+        let list = self.call("list networks", CALL, call).await?;
+        let named = |network: bollard::models::Network| {
+            (network.name.unwrap_or_default(), subnets(network.ipam))
+        };
+        Ok(list.into_iter().map(named).collect())
+    }
+
+    pub(super) async fn engine_remove_network(&self, name: &str) -> Result<(), EngineError> {
+        let call = self.docker()?.remove_network(name);
+        gone_is_fine(self.call(&format!("remove network {name}"), CALL, call).await)
+    }
+}
+
+fn request(spec: &NetworkSpec) -> NetworkCreateRequest {
+    let options = [
+        ("com.docker.network.bridge.name", spec.interface.clone()),
+        ("com.docker.network.bridge.enable_icc", spec.containers_talk.to_string()),
+    ];
+    NetworkCreateRequest {
+        name: spec.name.clone(),
+        driver: Some("bridge".to_owned()),
+        ipam: spec.subnet.clone().map(|subnet| Ipam {
+            config: Some(vec![IpamConfig { subnet: Some(subnet), ..Default::default() }]),
+            ..Default::default()
+        }),
+        options: Some(options.map(|(name, value)| (name.to_owned(), value)).into()),
+        labels: Some(labels(&spec.labels)),
+        ..Default::default()
+    }
+}
+
+fn subnets(ipam: Option<Ipam>) -> Vec<String> {
+    let configs = ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    configs.into_iter().filter_map(|config| config.subnet).collect()
+}

@@ -1,0 +1,122 @@
+//! What the lifecycle needs of the devcontainer CLI; `adapters::devcontainer_cli` implements it.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::mpsc;
+
+/// Something that a child process said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputLine {
+    /// For the log file.
+    Log(String),
+    /// What it does now; for the log file and the person who waits.
+    Progress(String),
+}
+
+/// Where lines of output go.
+pub type Output = mpsc::UnboundedSender<OutputLine>;
+
+/// An image to build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildRequest {
+    /// The staged checkout.
+    pub workspace: PathBuf,
+    /// Its devcontainer.json.
+    pub config: PathBuf,
+    /// Name of the image.
+    pub image: String,
+    /// Features added to the configuration's: reference -> options.
+    pub features: Map<String, Value>,
+    /// The configuration carries a lock file, which is obeyed.
+    pub lock_file: bool,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+/// A Compose drone to bring up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpRequest {
+    /// The staged checkout.
+    pub workspace: PathBuf,
+    /// What stands in for its devcontainer.json.
+    pub config: PathBuf,
+    /// `hatchery.drone=<drone>`; no other, and no `=` in the value.
+    pub id_label: String,
+    /// Compose project.
+    pub project: String,
+    /// How long it may take.
+    pub limit: Duration,
+}
+
+/// Hooks to run in a container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HooksRequest {
+    /// The staged checkout.
+    pub workspace: PathBuf,
+    /// What stands in for its devcontainer.json.
+    pub config: PathBuf,
+    /// `hatchery.drone=<drone>`.
+    pub id_label: String,
+    /// Full id of the container.
+    pub container: String,
+    /// Compose project, where there is one.
+    pub project: Option<String>,
+    /// How long they may take.
+    pub limit: Duration,
+}
+
+/// Why the CLI did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum DevcontainerError {
+    /// It said so itself.
+    #[error("{message}")]
+    Failed {
+        /// Its description of what failed.
+        message: String,
+    },
+    /// It took too long and was ended.
+    #[error("{command} took longer than {} s and was ended", limit.as_secs())]
+    Deadline {
+        /// The subcommand.
+        command: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// It cannot be run.
+    #[error("cannot run {program}")]
+    Run {
+        /// The program as configured.
+        program: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// The devcontainer CLI.
+pub trait Devcontainers {
+    /// Builds an image, features and metadata label included. As many at once as the engine's
+    /// builder and the configuration allow; others wait.
+    fn build(
+        &self,
+        request: &BuildRequest,
+        output: Output,
+    ) -> impl Future<Output = Result<(), DevcontainerError>> + Send;
+
+    /// Creates and starts a Compose drone without running hooks; returns the container's id.
+    fn up(
+        &self,
+        request: &UpRequest,
+        output: Output,
+    ) -> impl Future<Output = Result<String, DevcontainerError>> + Send;
+
+    /// Runs the lifecycle hooks that have not run yet.
+    fn run_hooks(
+        &self,
+        request: &HooksRequest,
+        output: Output,
+    ) -> impl Future<Output = Result<(), DevcontainerError>> + Send;
+}

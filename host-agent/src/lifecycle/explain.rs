@@ -1,0 +1,135 @@
+//! How the errors of engine, forge, git and devcontainer CLI become failures that people read.
+
+use super::checkouts::CloneError;
+use super::devcontainers::DevcontainerError;
+use super::engine::EngineError;
+use super::failure::{Failure, FailureKind};
+use crate::credentials::ForgeError;
+use crate::records::RecordError;
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let failure = Self::new(FailureKind::Engine, error.to_string());
+        let failure = match std::error::Error::source(&error) {
+            Some(source) => failure.caused_by(source),
+            None => failure,
+        };
+        match &error {
+            EngineError::Unreachable { .. } => failure
+                .hint("start Docker: `systemctl start docker`")
+                .hint("is it elsewhere? set [programs] docker_socket"),
+            EngineError::Refused { message, .. } if is_full(message) => {
+                failure.hint("the disk is full: slay drones or run `docker system prune`")
+            }
+            EngineError::Deadline { .. } => {
+                failure.hint("look at Docker's log: `journalctl -u docker`")
+            }
+            EngineError::Absent { .. }
+            | EngineError::Conflict { .. }
+            | EngineError::Refused { .. } => failure,
+        }
+    }
+}
+
+/// Whether a message says that the disk is full.
+fn is_full(message: &str) -> bool {
+    message.contains("no space left on device")
+}
+
+impl From<ForgeError> for Failure {
+    fn from(error: ForgeError) -> Self {
+        let kind = match &error {
+            ForgeError::NotFound { .. } | ForgeError::InstallationGone { .. } => {
+                FailureKind::NoRepository
+            }
+            ForgeError::NotConfigured { .. } => FailureKind::Usage,
+            ForgeError::Suspended { .. }
+            | ForgeError::BadApp { .. }
+            | ForgeError::RateLimited { .. }
+            | ForgeError::Unreachable { .. }
+            | ForgeError::Surplus { .. } => FailureKind::Outside,
+        };
+        let failure = Self::new(kind, error.to_string());
+        match error {
+            ForgeError::NotFound { install_url, host, .. } => {
+                failure.hint("check the spelling of owner/repo").hint(match install_url {
+                    Some(url) => format!("or install the App on it: {url}"),
+                    None => format!("or install the App on it, in its settings on {host}"),
+                })
+            }
+            ForgeError::InstallationGone { host, .. } => {
+                failure.hint(format!("install the App on the repository again, on {host}"))
+            }
+            ForgeError::Suspended { .. } => failure,
+            ForgeError::BadApp { .. } => failure.hint(
+                "check client_id (or app_id) and private_key_file of this [[forge]], and the clock",
+            ),
+            ForgeError::RateLimited { .. } => failure.hint("try again then"),
+            ForgeError::Unreachable { host, .. } => {
+                failure.hint(format!("is {host} up, and api_url right? try again when it answers"))
+            }
+            ForgeError::Surplus { .. } => failure.hint("this is a fault of the forge; report it"),
+            ForgeError::NotConfigured { host } => {
+                failure.hint(format!("add a [[forge]] section with host = \"{host}\""))
+            }
+        }
+    }
+}
+
+impl From<CloneError> for Failure {
+    fn from(error: CloneError) -> Self {
+        let kind = match &error {
+            CloneError::NoBranch { .. } => FailureKind::NoRepository,
+            CloneError::Refused { .. } | CloneError::Deadline { .. } => FailureKind::Outside,
+            CloneError::Host { .. } => FailureKind::Failed,
+        };
+        let mut failure = Self::new(kind, error.to_string());
+        if let Some(source) = std::error::Error::source(&error) {
+            failure = failure.caused_by(source);
+        }
+        match error {
+            CloneError::NoBranch { .. } => failure.hint("name an existing one with --branch"),
+            CloneError::Refused { .. } | CloneError::Deadline { .. } | CloneError::Host { .. } => {
+                failure
+            }
+        }
+    }
+}
+
+impl From<DevcontainerError> for Failure {
+    fn from(error: DevcontainerError) -> Self {
+        let failure = Self::new(FailureKind::Engine, error.to_string());
+        match &error {
+            DevcontainerError::Run { source, .. } => failure
+                .caused_by(source)
+                .hint("install it: `npm install -g @devcontainers/cli`")
+                .hint("is it elsewhere? set [programs] devcontainer"),
+            DevcontainerError::Failed { .. } | DevcontainerError::Deadline { .. } => failure,
+        }
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match &error {
+            RecordError::Exists(drone) => exists(drone),
+            RecordError::Absent(drone) => no_drone(drone),
+            RecordError::Io { source, .. } => {
+                Self::new(FailureKind::Failed, error.to_string()).caused_by(source)
+            }
+        }
+    }
+}
+
+/// The drone is there already.
+pub fn exists(drone: &hatchery_protocol::DroneName) -> Failure {
+    Failure::new(FailureKind::Exists, format!("drone {drone} exists already"))
+        .hint(format!("get in: `hatchery exec {drone} bash`"))
+        .hint(format!("start over: `hatchery slay {drone}` first"))
+}
+
+/// There is no such drone.
+pub fn no_drone(drone: &dyn std::fmt::Display) -> Failure {
+    Failure::new(FailureKind::NoDrone, format!("there is no drone {drone}"))
+        .hint("see which there are: `hatchery list`")
+}

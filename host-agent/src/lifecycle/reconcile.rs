@@ -1,0 +1,173 @@
+//! Bringing what is there to what is wanted: at start, and at each of the engine's events.
+
+use hatchery_protocol::DroneName;
+use tokio_util::sync::CancellationToken;
+
+use super::engine::{Container, ContainerEngine, NetworkSpec, RunState};
+use super::failure::Failure;
+use super::list::{observed, own_containers};
+use super::network::{GuardRules, SHARED_INTERFACE, SHARED_NETWORK};
+use super::operations::HOUSEKEEPING;
+use super::phase::{self, Action};
+use super::progress::Progress;
+use super::stage::{Stage, remove_tree};
+use super::telling::Telling;
+use super::view::DroneState;
+use super::{Lifecycle, blocking, labels};
+use crate::credentials::Forge;
+use crate::records::{OperationKind, Record};
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    /// Everything: sockets, operations that were killed, lost records, wanted states.
+    pub(super) async fn reconcile(&self) {
+        for record in self.records.all() {
+            let drone = &record.drone;
+            if self.operations.on(drone).is_some() {
+                continue;
+            }
+            match record.operation.as_ref().map(|operation| operation.kind) {
+                Some(OperationKind::Spawn | OperationKind::Slay) => self.finish_undo(drone).await,
+                Some(OperationKind::Rebuild) => self.heal_rebuild(drone).await,
+                Some(OperationKind::Kept) | None => {}
+            }
+        }
+        for record in self.records.all() {
+            if let Err(error) = self.credentials.open_drone(&record.drone).await {
+                tracing::error!(drone = %record.drone, %error, "cannot listen on its socket");
+            }
+        }
+        if let Err(failure) = self.ready_network().await {
+            tracing::warn!(%failure, "the network of drones is not ready");
+        }
+        let label = format!("{}=true", labels::MANAGED);
+        match self.engine.containers(&[label]).await {
+            Ok(containers) => self.reconcile_containers(containers).await,
+            Err(error) => tracing::warn!(%error, "cannot compare drones with containers"),
+        }
+    }
+
+    async fn reconcile_containers(&self, containers: Vec<Container>) {
+        let mut own = own_containers(containers);
+        for container in own.values() {
+            self.heal_record(container).await;
+        }
+        for record in self.records.all() {
+            let container = own.remove(&record.drone);
+            self.bring_to_wanted(&record, container.as_ref()).await;
+        }
+    }
+
+    /// One drone.
+    pub(super) async fn reconcile_drone(&self, drone: &DroneName) {
+        let found = match self.find_container(drone).await {
+            Ok(found) => found,
+            Err(failure) => {
+                tracing::warn!(%drone, %failure, "cannot compare the drone with its container");
+                return;
+            }
+        };
+        if let Some(container) = &found {
+            self.heal_record(container).await;
+        }
+        if let Some(record) = self.records.find(drone) {
+            self.bring_to_wanted(&record, found.as_ref()).await;
+        }
+    }
+
+    async fn bring_to_wanted(&self, record: &Record, container: Option<&Container>) {
+        let drone = &record.drone;
+        if record.operation.is_some() {
+            return;
+        }
+        let Ok(claimed) = self.operations.begin_now(drone, HOUSEKEEPING) else { return };
+        let by_hand = container.is_some_and(|found| self.known.is_stopped_by_hand(&found.id));
+        let done = match phase::next(record.desired, observed(container)) {
+            Action::Nothing => Ok(()),
+            // Somebody stopped it while we watched: their business until they start it again.
+            Action::Start if by_hand => Ok(self.announce(drone, DroneState::Stopped)),
+            Action::Start => {
+                tracing::info!(%drone, "it should run and does not: starting it");
+                self.start_all(drone).await
+            }
+            Action::Stop => {
+                tracing::info!(%drone, "it is burrowed and runs: stopping it");
+                self.stop_all(drone).await
+            }
+            Action::ReportLost => Ok(self.announce(drone, DroneState::Lost)),
+        };
+        drop(claimed);
+        if let Err(failure) = done {
+            tracing::warn!(%drone, %failure, "the drone cannot be brought to what is wanted");
+        }
+    }
+
+    /// Removes what a killed spawn or slay left.
+    async fn finish_undo(&self, drone: &DroneName) {
+        let Ok(_claimed) = self.operations.begin_now(drone, HOUSEKEEPING) else { return };
+        tracing::info!(%drone, "an operation was cut off: removing what is left of the drone");
+        // Nobody listens: the receiver is dropped, and telling goes on without it.
+        let (progress, _) = Progress::new(CancellationToken::new());
+        let telling = Telling::new(progress, self.journal.clone()).about(drone, None);
+        match self.undo(drone, &telling).await {
+            Ok(_) => self.drop_log(drone).await,
+            Err(failure) => {
+                tracing::error!(%drone, %failure, "the clean-up is not complete; it goes on later");
+            }
+        }
+    }
+
+    /// Boots a drone as its labels say: where its own entrypoint could not, and after a start.
+    pub(super) async fn boot_by_labels(&self, container: &Container) -> Result<(), Failure> {
+        let label = |name: &str| container.labels.get(name).map(String::as_str);
+        let (Some(user), Some(clone)) = (label(labels::USER), label(labels::CLONE)) else {
+            return Ok(());
+        };
+        self.boot(&container.id, clone, user).await
+    }
+
+    /// Sees that the shared network is there and what drones may reach is as configured.
+    pub(super) async fn ready_network(&self) -> Result<(), Failure> {
+        let spec = NetworkSpec {
+            name: SHARED_NETWORK.to_owned(),
+            interface: SHARED_INTERFACE.to_owned(),
+            subnet: None,
+            containers_talk: false,
+            labels: [(labels::MANAGED.to_owned(), "true".to_owned())].into(),
+        };
+        self.engine.ensure_network(&spec).await?;
+        self.guard_network().await;
+        Ok(())
+    }
+
+    async fn guard_network(&self) {
+        let rules = GuardRules {
+            interfaces: vec![SHARED_INTERFACE.to_owned()],
+            host_ports: self.config.network.host_ports.clone(),
+            resolvers: vec![],
+        };
+        let problem = self.engine.guard(&rules).await.err();
+        let said = problem.clone();
+        if self.known.network_problem(problem)
+            && let Some(problem) = said
+        {
+            tracing::warn!(problem, "drones can reach more than they should");
+        }
+    }
+
+    /// Removes stages that no operation uses.
+    pub(super) async fn drop_stages(&self) {
+        let all = Stage::all(&self.config.paths);
+        if let Err(error) = blocking(move || remove_tree(&all)).await {
+            tracing::warn!(%error, "old stages are not removed");
+        }
+    }
+
+    /// Whether a container runs.
+    pub(super) fn runs(container: &Container) -> bool {
+        container.state == RunState::Running
+    }
+
+    async fn heal_rebuild(&self, drone: &DroneName) {
+        tracing::warn!(%drone, "a rebuild was cut off");
+    }
+}

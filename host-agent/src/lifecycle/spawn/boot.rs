@@ -1,0 +1,96 @@
+//! `boot`: the drone's own program as root, then what a plain clone did not bring.
+
+use std::time::Duration;
+
+use hatchery_protocol::{DroneName, paths};
+
+use super::super::Lifecycle;
+use super::super::engine::{ContainerEngine, Exec, ExecOutcome};
+use super::super::failure::{Failure, FailureKind};
+use super::super::stage::Extras;
+use super::super::telling::Telling;
+use super::super::view::Step;
+use crate::credentials::Forge;
+
+/// How long the boot may take; handing a large workspace over is part of it.
+const BOOT: Duration = Duration::from_secs(10 * 60);
+
+/// How long submodules or LFS contents may take.
+const FETCH: Duration = Duration::from_secs(60 * 60);
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    /// Runs the drone's boot as root: ownership, git settings, keys.
+    pub(in crate::lifecycle) async fn boot(
+        &self,
+        id: &str,
+        clone: &str,
+        user: &str,
+    ) -> Result<(), Failure> {
+        // Docker takes `user:group`, accounts have a name alone.
+        let user = user.split(':').next().unwrap_or(user);
+        let command = [paths::BINARY, "boot", "--foreground", "--workspace", clone, "--user", user];
+        let exec = Exec {
+            user: "0".to_owned(),
+            command: command.map(str::to_owned).into(),
+            env: vec![],
+            workdir: Some("/".to_owned()),
+            limit: BOOT,
+        };
+        let outcome = self.engine.exec(id, &exec, None).await?;
+        if outcome.code == 0 {
+            return Ok(());
+        }
+        Err(Failure::new(FailureKind::Engine, "the drone's boot failed").details(said(&outcome)))
+    }
+
+    /// Submodules and LFS contents, as the remote user, with the drone's own credentials. What
+    /// cannot be had is a notice: it may not be granted yet.
+    pub(super) async fn fetch_extras(
+        &self,
+        drone: &DroneName,
+        id: &str,
+        place: (&str, &str),
+        extras: Extras,
+        telling: &Telling,
+    ) -> Result<(), Failure> {
+        let (clone, user) = place;
+        let submodules = ["git", "submodule", "update", "--init", "--recursive"];
+        let lfs = ["git", "lfs", "pull"];
+        let wanted = [
+            (extras.submodules, "submodules", &submodules[..]),
+            (extras.lfs, "LFS contents", &lfs[..]),
+        ];
+        for (_, what, command) in wanted.into_iter().filter(|(wanted, ..)| *wanted) {
+            let exec = Exec {
+                user: user.to_owned(),
+                command: command.iter().map(|&word| word.to_owned()).collect(),
+                env: vec!["GIT_TERMINAL_PROMPT=0".to_owned()],
+                workdir: Some(clone.to_owned()),
+                limit: FETCH,
+            };
+            let outcome = self.engine.exec(id, &exec, None).await?;
+            for line in outcome.stdout.lines().chain(outcome.stderr.lines()) {
+                telling.write(line);
+            }
+            if outcome.code != 0 {
+                let reason = said(&outcome).pop().unwrap_or_default();
+                telling
+                    .notice(format!(
+                        "{what} are not all there: {reason}; grant what is missing with \
+                         `hatchery repo connect {drone} owner/repo`, then run `{}` in the drone",
+                        command.join(" ")
+                    ))
+                    .await;
+            }
+        }
+        tracing::debug!(step = Step::Boot.name(), "extras fetched");
+        Ok(())
+    }
+}
+
+/// What a run said, its last lines.
+pub(in crate::lifecycle) fn said(outcome: &ExecOutcome) -> Vec<String> {
+    let lines: Vec<&str> = outcome.stdout.lines().chain(outcome.stderr.lines()).collect();
+    let skipped = lines.len().saturating_sub(20);
+    lines.into_iter().skip(skipped).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}

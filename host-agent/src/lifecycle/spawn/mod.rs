@@ -1,0 +1,199 @@
+//! `spawn`: from a repository's name to a drone that people can get into. A file a step; each step
+//! takes what the one before it made. What fails is undone from record and labels alone, as it
+//! would be after the host agent was killed.
+
+mod boot;
+mod build;
+mod clone;
+mod create;
+mod hooks;
+mod inspect;
+mod policy;
+mod reserve;
+mod resolve;
+
+use hatchery_protocol::DroneName;
+
+pub(super) use create::remote_user;
+pub(super) use reserve::within;
+
+use super::engine::ContainerEngine;
+use super::failure::{Failure, FailureKind};
+use super::request::SpawnRequest;
+use super::stage::{Stage, remove_tree};
+use super::telling::{LogFile, Telling};
+use super::view::{DroneState, DroneStatus, EventKind, Step};
+use super::{Lifecycle, blocking};
+use crate::credentials::Forge;
+use crate::records::{OperationKind, Record};
+use resolve::Resolved;
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    /// The whole of a spawn, rollback included.
+    pub(super) async fn spawn_drone(
+        &self,
+        request: SpawnRequest,
+        telling: Telling,
+    ) -> Result<DroneStatus, Failure> {
+        let repo = self.parse_repo(&request.repo)?;
+        let resolved =
+            self.or_interrupted(&telling, telling.step(Step::Resolve, self.resolve(&repo))).await?;
+        let reserving = telling.step(Step::Reserve, self.reserve(&resolved, &request.choices));
+        // Not interruptible: it takes milliseconds, and knows what to undo only at its end.
+        let (record, claimed) = reserving.await?;
+        let drone = record.drone.clone();
+        let telling = telling.about(&drone, self.log_file(&drone, true));
+        telling.tell(EventKind::State { state: DroneState::Spawning }).await;
+        let made = self.or_interrupted(&telling, self.make(&record, &resolved, &telling)).await;
+        let made = match made {
+            Ok(()) => self.spawned(&drone).await,
+            Err(failure) => Err(failure),
+        };
+        if let Err(failure) = &made {
+            let keep = request.keep_failed && failure.kind != FailureKind::Interrupted;
+            self.after_failure(&drone, failure, keep, &telling).await;
+        }
+        self.drop_stage(&drone).await;
+        drop(claimed);
+        made
+    }
+
+    /// Does `work` unless the user or the shutdown interrupts it.
+    pub(super) async fn or_interrupted<T>(
+        &self,
+        telling: &Telling,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = telling.cancelled() => {
+                Err(Failure::new(FailureKind::Interrupted, "interrupted"))
+            }
+            () = self.stopping.cancelled() => {
+                Err(Failure::new(FailureKind::Interrupted, "the host agent is stopping"))
+            }
+            done = work => done,
+        }
+    }
+
+    /// Every step from the grant on.
+    async fn make(
+        &self,
+        record: &Record,
+        resolved: &Resolved,
+        telling: &Telling,
+    ) -> Result<(), Failure> {
+        let drone = &record.drone;
+        let stage = Stage::new(&self.config.paths, drone, &record.repo.name);
+        self.at(drone, Step::Grant).await?;
+        for notice in telling.step(Step::Grant, self.grant(drone, resolved)).await? {
+            telling.notice(notice).await;
+        }
+        self.at(drone, Step::Clone).await?;
+        let cloning = self.clone_into(&stage, record, telling);
+        let extras = telling.step(Step::Clone, cloning).await?;
+        let planning = self.plan(&stage, record, telling);
+        let plan = telling.step(Step::Policy, planning).await?;
+        self.at(drone, Step::Build).await?;
+        let building = Box::pin(self.build(&stage, record, &plan, telling));
+        let built = telling.step(Step::Build, building).await?;
+        self.at(drone, Step::Create).await?;
+        let creating = async {
+            self.fill_volumes(&stage, record, &plan, &built).await?;
+            self.create_container(&stage, record, &plan, &built).await
+        };
+        let id = telling.step(Step::Create, creating).await?;
+        telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;
+        self.at(drone, Step::Boot).await?;
+        let user = remote_user(&built);
+        let place = (plan.workspace.clone.as_str(), user.as_str());
+        let booting = async {
+            self.engine.start(&id).await?;
+            self.boot(&id, place.0, place.1).await?;
+            self.fetch_extras(drone, &id, place, extras, telling).await
+        };
+        telling.step(Step::Boot, booting).await?;
+        self.at(drone, Step::Hooks).await?;
+        let hooks = self.run_hooks(&stage, record, &id, (&plan, &built), telling);
+        telling.step(Step::Hooks, hooks).await?;
+        telling.step(Step::Ready, self.still_runs(&id)).await
+    }
+
+    /// A container that ended meanwhile is no drone.
+    async fn still_runs(&self, id: &str) -> Result<(), Failure> {
+        let detail = self.engine.container(id).await?;
+        if detail.as_ref().is_some_and(|detail| detail.pid.is_some()) {
+            return Ok(());
+        }
+        let output = self.engine.output(id, 20).await.unwrap_or_default();
+        let killed = detail.is_some_and(|detail| detail.out_of_memory);
+        let failure = if killed {
+            Failure::new(FailureKind::OutOfMemory, "the container was killed for memory")
+                .hint("give it more: `--memory 16GiB`")
+        } else {
+            Failure::new(FailureKind::Engine, "the container ended by itself")
+        };
+        Err(failure.details(output.lines().map(str::to_owned)))
+    }
+
+    async fn spawned(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
+        self.update_record(drone, |record| record.operation = None).await?;
+        self.status_of(drone).await
+    }
+
+    /// Undoes a failed spawn, or keeps it for a look.
+    async fn after_failure(
+        &self,
+        drone: &DroneName,
+        failure: &Failure,
+        keep: bool,
+        telling: &Telling,
+    ) {
+        if keep {
+            let step = failure.step.clone().unwrap_or_default();
+            let kept = self
+                .update_record(drone, move |record| {
+                    if let Some(operation) = &mut record.operation {
+                        operation.kind = OperationKind::Kept;
+                        operation.step = step;
+                    }
+                })
+                .await;
+            if kept.is_ok() {
+                telling.tell(EventKind::State { state: DroneState::Failed }).await;
+                telling.notice(format!("kept as asked: `hatchery exec {drone} sh`")).await;
+                return;
+            }
+        }
+        if let Err(left) = self.undo(drone, telling).await {
+            tracing::error!(%drone, error = %left, "the rollback is not complete");
+            telling.notice(format!("the rollback is not complete: {left}; it goes on later")).await;
+        }
+    }
+
+    /// Notes the step for whoever finds the record after a crash.
+    pub(super) async fn at(&self, drone: &DroneName, step: Step) -> Result<(), Failure> {
+        let name = step.name();
+        self.update_record(drone, move |record| {
+            if let Some(operation) = &mut record.operation {
+                name.clone_into(&mut operation.step);
+            }
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// The drone's log file; without one an operation goes on.
+    pub(super) fn log_file(&self, drone: &DroneName, anew: bool) -> Option<LogFile> {
+        let opened = LogFile::open(&self.config.paths.logs(), drone, anew);
+        opened.inspect_err(|error| tracing::warn!(%drone, %error, "no log file")).ok()
+    }
+
+    /// Removes what was staged.
+    pub(super) async fn drop_stage(&self, drone: &DroneName) {
+        let root = Stage::root(&self.config.paths, drone);
+        if let Err(error) = blocking(move || remove_tree(&root)).await {
+            tracing::warn!(%drone, %error, "the stage is not removed");
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! `resolve`: the repository as the forge knows it now.
+
+use hatchery_protocol::RepoId;
+
+use super::super::engine::ContainerEngine;
+use super::super::failure::{Failure, FailureKind};
+use super::super::{Lifecycle, explain};
+use crate::credentials::{Forge, ForgeRepository};
+
+/// A repository that exists and that the App is installed on.
+#[derive(Debug, Clone)]
+pub(super) struct Resolved {
+    /// Spelled as the forge does, under its name of now.
+    pub(super) repo: RepoId,
+    /// Id, installation, default branch.
+    pub(super) found: ForgeRepository,
+}
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    /// The repository that a user names.
+    ///
+    /// # Errors
+    /// `Usage` when it is not one.
+    pub(super) fn parse_repo(&self, text: &str) -> Result<RepoId, Failure> {
+        let usage = |message: String| Failure::new(FailureKind::Usage, message);
+        let Some(forge) = self.config.forges.first() else {
+            return Err(usage("no [[forge]] is configured".to_owned()));
+        };
+        RepoId::parse(text, &forge.host).map_err(|error| usage(error.to_string()))
+    }
+
+    pub(super) async fn resolve(&self, repo: &RepoId) -> Result<Resolved, Failure> {
+        // Before the forge is asked: it may be down, and the answer would not change.
+        if let Some(record) = self.records.all().iter().find(|record| record.repo == *repo) {
+            return Err(explain::exists(&record.drone));
+        }
+        let found = self.credentials.resolve(repo).await?;
+        let same =
+            |other: &RepoId, id| *other.host.as_str() == *repo.host.as_str() && id == found.id;
+        if let Some(record) =
+            self.records.all().iter().find(|record| same(&record.repo, record.repo_id))
+        {
+            return Err(explain::exists(&record.drone));
+        }
+        let repo = RepoId { host: repo.host.clone(), name: found.name.clone() };
+        Ok(Resolved { repo, found })
+    }
+}

@@ -1,0 +1,80 @@
+//! `status`: one drone in detail, and what is wrong with it.
+
+use std::collections::BTreeMap;
+
+use hatchery_protocol::DroneName;
+
+use super::engine::ContainerEngine;
+use super::failure::Failure;
+use super::view::{DroneState, DroneStatus, DroneSummary, GrantView};
+use super::{Lifecycle, explain};
+use crate::credentials::Forge;
+
+/// Share of the memory limit, in percent, above which a drone is said to be nearly out of it.
+const NEARLY_FULL: u64 = 95;
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    pub(super) async fn status_of(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
+        let record = self.records.find(drone);
+        let container = self.find_container(drone).await?;
+        let ids: Vec<String> = container.iter().map(|found| found.id.clone()).collect();
+        let usage: BTreeMap<_, _> =
+            ids.iter().cloned().zip(self.engine.usage(&ids).await).collect();
+        let summary = self
+            .summary(record.as_deref(), container.as_ref(), &usage)
+            .await
+            .ok_or_else(|| explain::no_drone(drone))?;
+        let detail = match &container {
+            Some(found) => self.engine.container(&found.id).await?,
+            None => None,
+        };
+        let ports = match detail.as_ref().and_then(|detail| detail.pid) {
+            Some(pid) => self.engine.listening_ports(pid).await,
+            None => vec![],
+        };
+        let grants = record.iter().flat_map(|record| &record.grants).map(|grant| GrantView {
+            repo: grant.name.clone(),
+            repo_id: grant.repo_id,
+            permissions: grant.permissions.clone(),
+        });
+        Ok(DroneStatus {
+            image: detail.map(|detail| detail.container.image),
+            ports,
+            grants: grants.collect(),
+            last_token_at: self.credentials.last_token_at(drone),
+            health: self.health(&summary),
+            events: self.journal.of(drone),
+            summary,
+        })
+    }
+
+    fn health(&self, summary: &DroneSummary) -> Vec<String> {
+        let drone = &summary.drone;
+        let mut wrong = vec![];
+        match summary.state {
+            DroneState::Lost => wrong.push(format!(
+                "its container was removed; `hatchery rebuild {drone}` makes it again on its volumes"
+            )),
+            DroneState::Unknown => wrong.push(format!(
+                "its labels are not sealed by this host, so it gets no credentials; \
+                 `hatchery adopt {drone}` takes it in"
+            )),
+            DroneState::Stopped => wrong
+                .push(format!("it should run and does not; `hatchery unburrow {drone}` starts it")),
+            DroneState::Failed => {
+                wrong.push(format!("its spawn failed and was kept; `hatchery slay {drone}` ends it"));
+            }
+            DroneState::Spawning | DroneState::Running | DroneState::Burrowed => {}
+        }
+        if summary.out_of_memory {
+            wrong.push("something in it was killed for memory since it was started".to_owned());
+        }
+        if let Some((used, limit)) = summary.memory_bytes.zip(summary.memory_limit_bytes)
+            && used.saturating_mul(100) > limit.saturating_mul(NEARLY_FULL)
+        {
+            wrong.push(format!("it uses over {NEARLY_FULL} % of the memory that it may"));
+        }
+        wrong.extend(self.known.what_is_wrong_with_the_network());
+        wrong
+    }
+}

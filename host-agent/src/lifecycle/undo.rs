@@ -1,0 +1,113 @@
+//! Removing everything that a drone had, found by record and label alone: the rollback of a spawn,
+//! also of one whose host agent was killed, and the second half of a slay.
+
+use hatchery_protocol::DroneName;
+
+use super::engine::{Container, ContainerEngine};
+use super::failure::{Failure, FailureKind};
+use super::telling::Telling;
+use super::{Lifecycle, blocking, labels};
+use crate::credentials::Forge;
+
+/// How often everything is looked for: a create that was cut off may end after the first look.
+const LOOKS: usize = 3;
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    /// Removes everything of `drone` but its log. Returns what was removed, a line each.
+    ///
+    /// # Errors
+    /// What could not be removed; the record stays, so that the next start goes on with it.
+    pub(super) async fn undo(
+        &self,
+        drone: &DroneName,
+        telling: &Telling,
+    ) -> Result<Vec<String>, Failure> {
+        self.credentials.close_drone(drone).await;
+        self.credentials.revoke_drone(drone).await;
+        let mut removed = vec![];
+        for _ in 0..LOOKS {
+            let before = removed.len();
+            self.remove_from_engine(drone, &mut removed).await?;
+            if removed.len() == before {
+                break;
+            }
+        }
+        self.drop_stage(drone).await;
+        self.credentials.remove_drone(drone).await.map_err(|error| {
+            let message = format!("cannot remove the socket directory of {drone}");
+            Failure::new(FailureKind::Failed, message).caused_by(&error)
+        })?;
+        removed.push("its socket and tokens".to_owned());
+        let name = drone.clone();
+        self.change_records(move |records| records.remove(&name)).await?;
+        self.known.forget_drone(drone);
+        for line in &removed {
+            telling.write(&format!("removed {line}"));
+        }
+        Ok(removed)
+    }
+
+    async fn remove_from_engine(
+        &self,
+        drone: &DroneName,
+        removed: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        for container in self.containers_of(drone).await? {
+            self.engine.remove(&container.id).await?;
+            self.known.forget_container(&container.id);
+            removed.push(format!("container {}", container.name));
+        }
+        let project = format!("{}={}", labels::COMPOSE_PROJECT, labels::project(drone));
+        for label in [labels::id_label(drone), project] {
+            for volume in self.engine.volumes(&label).await? {
+                self.engine.remove_volume(&volume).await?;
+                removed.push(format!("volume {volume}"));
+            }
+            for (network, _) in self.engine.networks(&label).await? {
+                self.engine.remove_network(&network).await?;
+                removed.push(format!("network {network}"));
+            }
+        }
+        self.remove_images(drone, removed).await
+    }
+
+    /// The drone's own images: their names carry its name, so no other drone uses them.
+    async fn remove_images(
+        &self,
+        drone: &DroneName,
+        removed: &mut Vec<String>,
+    ) -> Result<(), Failure> {
+        let mut names = self.engine.image_names().await?;
+        names.retain(|name| labels::is_image_of(name, drone));
+        // The final image goes before the one that it was made from.
+        names.sort_by_key(|name| !name.ends_with("-final"));
+        for name in names {
+            self.engine.remove_image(&name).await?;
+            removed.push(format!("image {name}"));
+        }
+        Ok(())
+    }
+
+    /// Every container of a drone: its own, those that look, and its Compose siblings.
+    pub(super) async fn containers_of(&self, drone: &DroneName) -> Result<Vec<Container>, Failure> {
+        let mut all = self.engine.containers(&[labels::id_label(drone)]).await?;
+        let project = format!("{}={}", labels::COMPOSE_PROJECT, labels::project(drone));
+        for sibling in self.engine.containers(&[project]).await? {
+            if !all.iter().any(|known| known.id == sibling.id) {
+                all.push(sibling);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Removes a drone's log; none is fine.
+    pub(super) async fn drop_log(&self, drone: &DroneName) {
+        let path = super::telling::LogFile::path(&self.config.paths.logs(), drone);
+        let removed = blocking(move || std::fs::remove_file(path)).await;
+        if let Err(error) = removed
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%drone, %error, "the log is not removed");
+        }
+    }
+}
