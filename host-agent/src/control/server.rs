@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Answers until `shutdown`; then cancels what is under way and waits for its rollback.
-    pub async fn serve<D: Drones>(self, drones: Arc<D>, shutdown: CancellationToken) -> StateLock {
+    pub async fn serve<D: Drones>(self, drones: Arc<D>, shutdown: CancellationToken) {
         let operations = Arc::new(Operations::default());
         let api = Arc::new(Api {
             drones,
