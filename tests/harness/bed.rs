@@ -78,7 +78,7 @@ impl Bed {
     }
 
     /// A folder of the checkout.
-    pub fn checkout(&self, below: &str) -> PathBuf {
+    pub fn checkout(below: &str) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(below)
     }
 

@@ -1,15 +1,31 @@
 //! Drives the real parts: dockerd, the devcontainer CLI, git, gh, the local forge, `hatchery` and
 //! the drone's binary, as a user would. `scripts/testbed` brings up what it needs and says in the
 //! environment where it is; a part that is missing is a failure, never a skipped test.
+//!
+//! A test begins by taking its turn: [`World::shared`] beside others, [`World::alone`] when it
+//! takes the engine or the forge away from everybody. Repositories have an owner of their own in
+//! each test, so that drones, installations and calls to the forge can be told apart.
+
+#![allow(clippy::panic, clippy::print_stderr, reason = "this is tests' own code, in a library")]
 
 pub mod bed;
+pub mod drone;
+pub mod forge;
+pub mod host_agent;
+pub mod http;
+pub mod inventory;
+pub mod nursery;
 pub mod repo;
 pub mod run;
 pub mod wait;
 pub mod world;
 
 pub use bed::{Bed, Engine};
+pub use drone::Drone;
+pub use forge::Forge;
+pub use host_agent::HostAgent;
+pub use inventory::Inventory;
 pub use repo::Repo;
 pub use run::Run;
 pub use wait::wait_until;
-pub use world::World;
+pub use world::{Turn, World};

@@ -12,10 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("drone_api", &["config", "credentials", "records", "secret"]),
     ("lifecycle", &["config", "credentials", "policy", "records", "secret"]),
     ("control", &["config", "credentials", "lifecycle", "records"]),
-    (
-        "adapters",
-        &["config", "credentials", "lifecycle", "policy", "records", "secret"],
-    ),
+    ("adapters", &["config", "credentials", "lifecycle", "policy", "records", "secret"]),
     ("cli", &["cli", "config", "control", "lifecycle", "policy", "records", "serve"]),
     (
         "serve",
@@ -82,7 +79,10 @@ fn adapters_words_stay_in_adapters() {
             let text = std::fs::read_to_string(&path).expect("a source");
             for (number, line) in without_tests(&text).lines().enumerate() {
                 let code = line.trim_start();
-                if code.starts_with("use ") && code.contains(&format!("{word}")) && names(code, word) {
+                if code.starts_with("use ")
+                    && code.contains(&format!("{word}"))
+                    && names(code, word)
+                {
                     wrong.push(format!("{}:{}: {code}", path.display(), number + 1));
                 }
             }
@@ -99,8 +99,8 @@ fn names(line: &str, word: &str) -> bool {
 
 #[test]
 fn the_stand_in_for_github_shares_nothing_with_us() {
-    let manifest = std::fs::read_to_string(root().join("host-agent/forge/Cargo.toml"))
-        .expect("the manifest");
+    let manifest =
+        std::fs::read_to_string(root().join("host-agent/forge/Cargo.toml")).expect("the manifest");
     for ours in ["hatchery-protocol", "host-agent", "drone-agent"] {
         assert!(!manifest.contains(ours), "local-forge must not depend on {ours}");
     }

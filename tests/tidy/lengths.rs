@@ -12,7 +12,8 @@ fn files_are_short() {
             .into_iter()
             .map(|path| {
                 let text = std::fs::read_to_string(&path).expect("a source");
-                let shown = path.strip_prefix(root()).expect("below the root").display().to_string();
+                let shown =
+                    path.strip_prefix(root()).expect("below the root").display().to_string();
                 (without_tests(&text).lines().count(), shown)
             })
             .collect();

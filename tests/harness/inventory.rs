@@ -1,0 +1,91 @@
+//! What is there: on the engine, in a host agent's directories, and at the forge.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::{Bed, HostAgent, Repo};
+
+/// Everything that an operation could leave behind, one line a thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inventory(BTreeSet<String>);
+
+impl Inventory {
+    /// Everything on the host agent's engine and in its directories.
+    pub fn of(agent: &HostAgent) -> Self {
+        let mut things = engine(agent.world().bed);
+        files_below(agent.home(), &mut things);
+        Self(things)
+    }
+
+    /// What is there now and was not before.
+    pub fn since(&self, before: &Self) -> Vec<String> {
+        self.0.difference(&before.0).cloned().collect()
+    }
+
+    /// Whether something in it has this in its line.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.0.iter().any(|thing| thing.contains(text))
+    }
+}
+
+/// Asserts that nothing is left of a drone: not on the engine, not with the host agent, no token.
+/// Logs of a spawn that failed stay, to be read.
+///
+/// # Panics
+/// When something is left.
+pub fn assert_nothing_left(agent: &HostAgent, repo: &Repo) {
+    let drone = repo.drone();
+    let Inventory(things) = Inventory::of(agent);
+    let left: Vec<_> = things
+        .into_iter()
+        .filter(|thing| thing.contains(&drone) && !thing.contains("/s/logs/"))
+        .collect();
+    assert!(left.is_empty(), "left of {drone}: {left:#?}\n{}", agent.log());
+    assert_eq!(agent.state(&drone), None, "{drone} is listed still");
+    assert_eq!(repo.tokens(), 0, "live tokens of {drone}");
+}
+
+fn engine(bed: Bed) -> BTreeSet<String> {
+    let listings: [(&str, &[&str]); 4] = [
+        (
+            "container",
+            &["ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.Image}} {{.Labels}}"],
+        ),
+        ("volume", &["volume", "ls", "--format", "{{.Name}} {{.Labels}}"]),
+        ("network", &["network", "ls", "--format", "{{.Name}}"]),
+        ("image", &["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]),
+    ];
+    let mut things = BTreeSet::new();
+    for (kind, args) in listings {
+        let listed = bed.docker(args);
+        things.extend(listed.ok().lines().map(|line| format!("{kind} {line}")));
+    }
+    things
+}
+
+fn files_below(folder: &Path, things: &mut BTreeSet<String>) {
+    // A folder that goes away meanwhile holds nothing.
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            files_below(&path, things);
+        }
+        things.insert(format!("file {}", path.display()));
+    }
+}
+
+/// Removes what an earlier run left on an engine that stayed up.
+pub(crate) fn clear(bed: Bed) {
+    let listings: [(&[&str], &[&str]); 3] = [
+        (&["ps", "-aq", "--filter", "label=hatchery.managed"], &["rm", "-fv"]),
+        (&["ps", "-aq", "--filter", "label=com.docker.compose.project"], &["rm", "-fv"]),
+        (&["volume", "ls", "-q", "--filter", "label=hatchery.managed"], &["volume", "rm", "-f"]),
+    ];
+    for (list, remove) in listings {
+        let listed = bed.docker(list);
+        let ids: Vec<&str> = listed.ok().lines().collect();
+        if !ids.is_empty() {
+            bed.docker(&[remove, &ids].concat()).ok();
+        }
+    }
+}

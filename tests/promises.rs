@@ -1,0 +1,4 @@
+//! Hatchery's promises, on real parts. Run by `scripts/test`.
+
+mod e2e;
+mod tidy;
