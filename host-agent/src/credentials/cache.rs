@@ -335,8 +335,8 @@ impl Entry {
     }
 
     fn under_way(&self) -> Option<Flight> {
-        // One that was cut off has an outcome and was never landed.
-        self.flight.clone().filter(|flight| flight.peek().is_none())
+        // One that was cut off has an outcome, and was never landed.
+        self.flight.clone().filter(|flight| flight.clone().now_or_never().is_none())
     }
 
     fn is_due(&self, now: OffsetDateTime) -> bool {
