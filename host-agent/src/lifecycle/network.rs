@@ -64,10 +64,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let turn = self.reserving.lock().await;
         let taken: Vec<Subnet> = self
             .engine
-            .networks("")
+            .networks(None)
             .await?
             .iter()
-            .flat_map(|(_, subnets)| subnets)
+            .flat_map(|network| &network.subnets)
             .filter_map(|text| Subnet::parse(text))
             .collect();
         let pool = self.config.network.pool;
@@ -93,9 +93,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Brings the firewall to what the networks need, unless that was done already.
     async fn guard_network(&self) {
         let managed = format!("{}=true", labels::MANAGED);
-        let networks = self.engine.networks(&managed).await.unwrap_or_default();
-        let own = networks.iter().filter_map(|(network, _)| {
-            Some(interface(&network.strip_prefix("hatchery-")?.parse().ok()?))
+        let networks = self.engine.networks(Some(&managed)).await.unwrap_or_default();
+        let own = networks.iter().filter_map(|network| {
+            Some(interface(&network.name.strip_prefix("hatchery-")?.parse().ok()?))
         });
         let rules = GuardRules {
             interfaces: [SHARED_INTERFACE.to_owned()].into_iter().chain(own).collect(),

@@ -24,6 +24,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         if !siblings.iter().any(|sibling| sibling == id) {
             return Err(gone());
         }
+        // Compose names a container's network by its id.
+        let networks = self.engine.networks(Some(&labels::id_label(drone))).await?;
         let mut deviations = vec![];
         for sibling in &siblings {
             let detail = self.engine.container(sibling).await?.ok_or_else(gone)?;
@@ -32,6 +34,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 // The text of the files was judged; what it may add is theirs to say. The rest of
                 // the net holds for every service.
                 allowed.siblings.clone_from(&siblings);
+                allowed.networks.extend(networks.iter().map(|network| network.id.clone()));
                 allowed.cap_add.clone_from(&detail.observed.cap_add);
                 allowed.security_opt.clone_from(&detail.observed.security_opt);
             }
