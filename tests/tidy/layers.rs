@@ -80,7 +80,7 @@ fn adapters_words_stay_in_adapters() {
             for (number, line) in without_tests(&text).lines().enumerate() {
                 let code = line.trim_start();
                 if code.starts_with("use ")
-                    && code.contains(&format!("{word}"))
+                    && code.contains(word)
                     && names(code, word)
                 {
                     wrong.push(format!("{}:{}: {code}", path.display(), number + 1));
