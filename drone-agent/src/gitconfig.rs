@@ -129,39 +129,39 @@ fn value(rest: &mut Chars<'_>) -> Option<String> {
                 skip_line(rest);
                 break;
             }
-            Some('"') => {
-                quoted = !quoted;
-                kept = value.len();
-            }
-            Some('\\') => {
-                match rest.next()? {
-                    '\n' => continue,
-                    '\r' if rest.as_str().starts_with('\n') => {
-                        rest.next();
-                        continue;
-                    }
-                    'n' => value.push('\n'),
-                    't' => value.push('\t'),
-                    'b' => value.push('\u{8}'),
-                    literal @ ('"' | '\\') => value.push(literal),
-                    _ => return None,
-                }
-                kept = value.len();
-            }
-            Some('\r') if rest.as_str().is_empty() || rest.as_str().starts_with('\n') => {}
+            Some('\r') if rest.as_str().is_empty() || rest.as_str().starts_with('\n') => continue,
+            Some(' ' | '\t') if !quoted && value.is_empty() => continue,
             Some(blank @ (' ' | '\t')) if !quoted => {
-                if !value.is_empty() {
-                    value.push(blank);
-                }
+                value.push(blank);
+                continue;
             }
-            Some(other) => {
-                value.push(other);
-                kept = value.len();
-            }
+            Some('"') => quoted = !quoted,
+            Some('\\') => match escape(rest)? {
+                Some(meant) => value.push(meant),
+                None => continue,
+            },
+            Some(other) => value.push(other),
         }
+        kept = value.len();
     }
     value.truncate(kept);
     Some(value)
+}
+
+/// What a backslash and the next character mean: `Some(None)` a continued line, `None` nothing.
+fn escape(rest: &mut Chars<'_>) -> Option<Option<char>> {
+    match rest.next()? {
+        '\n' => Some(None),
+        '\r' if rest.as_str().starts_with('\n') => {
+            rest.next();
+            Some(None)
+        }
+        'n' => Some(Some('\n')),
+        't' => Some(Some('\t')),
+        'b' => Some(Some('\u{8}')),
+        literal @ ('"' | '\\') => Some(Some(literal)),
+        _ => None,
+    }
 }
 
 /// Goes behind the next line end.
@@ -239,6 +239,37 @@ mod tests {
     fn a_broken_line_costs_only_itself() {
         let text = "[a]\nx = \"open\ny = 1\n[broken\nz = 2\n[b]\n= 3\n1 = 4\nw = \\q\nv = 5\n";
         assert_eq!(flat(text), ["a||y=1", "b||v=5"]);
+    }
+
+    /// What git reads in `text`, in the form of [`flat`]; `None`: git refuses it.
+    fn as_git_reads(text: &str) -> Option<Vec<String>> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("config");
+        std::fs::write(&file, text).expect("written");
+        let mut git = std::process::Command::new("git");
+        let output = git.args(["config", "--list", "-z", "-f"]).arg(&file).output().expect("git");
+        let text = String::from_utf8(output.stdout).expect("what was written");
+        let line = |pair: &str| {
+            let (name, value) = pair.split_once('\n').unwrap_or((pair, "<true>"));
+            let (section, rest) = name.split_once('.').unwrap_or((name, ""));
+            let (subsection, key) = rest.rsplit_once('.').unwrap_or(("", rest));
+            format!("{section}|{subsection}|{key}={value}")
+        };
+        let pairs = text.split_terminator('\0').map(line).collect();
+        output.status.success().then_some(pairs)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+        #[test]
+        fn what_git_takes_is_read_as_git_reads_it(
+            lines in proptest::collection::vec("[a-c]{1,3} ?= ?[\"a-c #;\\\\nt]{0,8}\r?", 1..5),
+        ) {
+            let text = format!("[core]\n{}\n", lines.join("\n"));
+            if let Some(expected) = as_git_reads(&text) {
+                prop_assert_eq!(flat(&text), expected, "{:?}", text);
+            }
+        }
     }
 
     proptest! {

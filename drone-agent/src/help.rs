@@ -40,15 +40,16 @@ was granted.
 ";
 
 const BOOT: &str = "\
-usage: drone-agent boot [--foreground] [--workspace DIR] [--user USER]
+usage: drone-agent boot [--foreground [--wait SECONDS]] [--workspace DIR [--user USER]]
 
 Sets the drone up: git's system configuration for the forge, the forge's certificates,
 the seed design's socket path and the ownership of the workspace. Running it again
-changes nothing that is right. Without --foreground it waits for the host agent in the
-background and returns at once; where this is no drone, or without root, it returns
-without having done anything.
+changes nothing that is right. Without --foreground it returns at once, waits for the
+host agent in the background and says in /var/log/drone-agent.log what came of it; where
+this is no drone, or without root, it does nothing.
 
       --foreground     do it now; exit code 10 when the host agent does not answer
+      --wait SECONDS   how long to wait for the host agent (30 by default)
       --workspace DIR  the repository's clone
       --user USER      who is to own it: a name or uid of this container, or uid:gid
 ";

@@ -60,13 +60,15 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(drone_api::serve(credentials, shutdown.clone()));
     tasks.spawn(lifecycle.clone().run(shutdown.clone()));
-    tasks.spawn(server.serve(lifecycle, shutdown.clone()));
+    let serving = tokio::spawn(server.serve(lifecycle, shutdown.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the host agent runs");
 
     signals.next().await;
     tracing::info!("stopping");
     shutdown.cancel();
     let drain = async {
+        // Held to the end: a second host agent waits until this one has let go of everything.
+        let _state_lock = serving.await;
         while tasks.join_next().await.is_some() {}
         last.cancel();
         let _ = keeping.await;

@@ -4,16 +4,12 @@
 FORGE_HOST=forge.hatchery.test
 FORGE_DATA=/var/lib/hatchery-quickstart/forge
 SAMPLE=acme/hello
-# What the App may do there: the permissions that drones ask for by default.
-FORGE_PERMISSIONS='{"contents":"write","pull_requests":"write","issues":"write","discussions":"write","actions":"read","checks":"read","statuses":"read","deployments":"read","metadata":"read"}'
 
-# forge_admin METHOD PATH [JSON]: the forge's own administration, on its socket.
-forge_admin() {
-  curl -fsS -m 20 --unix-socket "$FORGE_DATA/admin.sock" -X "$1" ${3:+-H 'Content-Type: application/json' --data "$3"} "http://forge$2"
-}
+# forge COMMAND...: on the forge's own data and admin socket; it needs neither host agent nor configuration.
+forge() { "$PREFIX/bin/hatchery" --quiet forge --data-dir "$FORGE_DATA" "$@"; }
 
-forge_answers() { forge_admin GET /state >/dev/null 2>&1; }
-forge_client_id() { forge_admin GET /state | sed -n 's/.*"client_id": *"\([^"]*\)".*/\1/p'; }
+forge_answers() { forge app show >/dev/null 2>&1; }
+forge_client_id() { forge --json app show | sed -n 's/.*"client_id": *"\([^"]*\)".*/\1/p'; }
 
 forge_runs() { service_runs hatchery-forge "$PREFIX/bin/hatchery" && forge_answers; }
 
@@ -37,10 +33,10 @@ forge_port_free() {
     "stop that program, or let it listen on one address (not on $1), then run this again"
 }
 
-sample_seeded() { forge_admin GET /state | grep -q '"hello"'; }
+sample_seeded() { forge admin GET /state | grep -q '"hello"'; }
 
 # sample_seed: the repository from scripts/sample, and the App on its owner's account.
 sample_seed() {
-  forge_admin POST /repositories "{\"owner\":\"${SAMPLE%/*}\",\"name\":\"${SAMPLE#*/}\",\"description\":\"A repository to try Hatchery on\",\"directory\":\"$HATCHERY_ROOT/scripts/sample/${SAMPLE#*/}\"}"
-  forge_admin POST /installations "{\"account\":\"${SAMPLE%/*}\",\"permissions\":$FORGE_PERMISSIONS}"
+  forge repo create "$SAMPLE" --from "$HATCHERY_ROOT/scripts/sample/${SAMPLE#*/}"
+  forge app install "${SAMPLE%/*}"
 }

@@ -54,7 +54,7 @@ tools_installed() {
 install_config() {
   local directory text
   directory=$(dirname "$CONFIG_FILE")
-  text=$(config_text)
+  text=$(config_text "$(docker_bridge_address)" "$FORGE_DATA" "$(forge_client_id)")
   if [ -f "$CONFIG_FILE" ] && [ "$(cat "$CONFIG_FILE")" = "$text" ]; then return; fi
   if [ ! -e "$directory" ]; then ledger_add path "$directory"; fi
   mkdir -p "$directory"
@@ -65,15 +65,16 @@ install_config() {
 
 config_is_foreign() { [ -f "$CONFIG_FILE" ] && ! ledger_has path "$CONFIG_FILE"; }
 
+# config_text ADDRESS FORGE-DATA CLIENT-ID: a configuration for a local forge on that address.
 config_text() {
   cat <<TOML
-# Made by scripts/quickstart for the local forge. README.md says how the same looks with GitHub.
+# Written by Hatchery's scripts, for the local forge. README.md says how the same looks with GitHub.
 
 [[forge]]
 host = "$FORGE_HOST"
-address = "$(docker_bridge_address)"
-ca_file = "$FORGE_DATA/ca.pem"
-app = { client_id = "$(forge_client_id)", private_key_file = "$FORGE_DATA/app.private-key.pem" }
+address = "$1"
+ca_file = "$2/ca.pem"
+app = { client_id = "$3", private_key_file = "$2/app.private-key.pem" }
 
 [network]
 # Drones reach the local forge on this machine.

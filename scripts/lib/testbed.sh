@@ -16,6 +16,8 @@ testbed_outside() { echo "$TESTBED-outside"; }
 # testbed_home ENGINE: which unpacked engine it is.
 testbed_home() { if [ "$1" = classic ]; then classic_home; else engine_home; fi; }
 
+testbed_version() { if [ "$1" = classic ]; then echo "$CLASSIC_VERSION"; else echo "$ENGINE_VERSION, BuildKit"; fi; }
+
 testbed_packages() { apt_install iproute2 iptables kmod git curl util-linux procps file e2fsprogs xz-utils ca-certificates; }
 
 testbed_packages_ready() { [ -z "$(missing iproute2 iptables git curl procps file e2fsprogs xz-utils ca-certificates)" ]; }
@@ -33,12 +35,13 @@ testbed_tools() {
   ensure "busybox image" busybox_ready busybox_make
 }
 
+# testbed_up ENGINE...: tools, network and those engines.
 testbed_up() {
+  local engine
   testbed_need_root
   testbed_tools
   ensure "network namespace $TESTBED" testbed_network_up testbed_network
-  step "engine main ($ENGINE_VERSION, BuildKit)" testbed_engine_start main
-  step "engine classic ($CLASSIC_VERSION)" testbed_engine_start classic
+  for engine; do step "engine $engine ($(testbed_version "$engine"))" testbed_engine_start "$engine"; done
 }
 
 testbed_need_root() { [ "$(id -u)" -eq 0 ] || fail "the testbed needs root: engines, namespaces, mounts" "sudo $0"; }
@@ -134,6 +137,7 @@ HATCHERY_TEST_GH=$(gh_home)/gh
 HATCHERY_TEST_IMAGE_BASE=$IMAGE_BASE
 HATCHERY_TEST_IMAGE_DEV=$IMAGE_DEV
 HATCHERY_TEST_IMAGE_BUSYBOX=$IMAGE_BUSYBOX
+HATCHERY_TEST_BIN=$HATCHERY_ROOT/target/debug/hatchery
 HATCHERY_FEATURE_DIR=$HATCHERY_ROOT/feature/src/drone
 PATH=$home/bin:$(gh_home):$(dirname "$(devcontainer_command)"):$PATH
 ENV

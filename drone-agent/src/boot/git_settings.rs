@@ -42,7 +42,9 @@ fn text(identity: &Identity, safe: &[PathBuf]) -> String {
     if let Some(author) = &identity.git_identity {
         git.section("user", "").set("name", &author.name).set("email", &author.email);
     }
-    git.section("safe", "");
+    if !safe.is_empty() {
+        git.section("safe", "");
+    }
     for dir in safe.iter().filter_map(|dir| dir.to_str()) {
         git.set("directory", dir);
     }

@@ -7,7 +7,7 @@
 mod auth;
 mod call;
 mod checkout;
-mod program;
+pub(crate) mod program;
 mod remote;
 mod target;
 

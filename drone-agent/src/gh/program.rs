@@ -64,17 +64,17 @@ fn token_variable(host: &ForgeHost) -> &'static str {
 }
 
 /// Device and inode of the running binary.
-fn own_file() -> Option<(u64, u64)> {
+pub(crate) fn own_file() -> Option<(u64, u64)> {
     file_id(Path::new("/proc/self/exe"))
 }
 
-fn file_id(path: &Path) -> Option<(u64, u64)> {
+pub(crate) fn file_id(path: &Path) -> Option<(u64, u64)> {
     path.metadata().ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 /// The first gh in `path` that can be run and is not `own`, by whatever name or link. Relative
 /// directories are left out: a repository must not bring its own gh.
-fn find(path: &OsStr, own: Option<(u64, u64)>) -> Option<PathBuf> {
+pub(crate) fn find(path: &OsStr, own: Option<(u64, u64)>) -> Option<PathBuf> {
     env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join("gh")).find(|gh| {
         gh.is_file() && file_id(gh) != own && access(gh.as_path(), Access::EXEC_OK).is_ok()
     })

@@ -254,7 +254,7 @@ pub struct Merge {
     pub at: OffsetDateTime,
 }
 
-/// A pull request within one repository or from a fork's owner label.
+/// A pull request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Pull {
     /// What it has in common with an issue.
@@ -264,6 +264,9 @@ pub struct Pull {
     pub base: String,
     /// Branch that is offered.
     pub head: String,
+    /// Repository of the head when it is another one (a fork).
+    #[serde(default)]
+    pub head_repo: Option<u64>,
     /// Tip of the head when it was last seen; final once closed.
     pub head_sha: String,
     /// Tip of the base when it was opened.

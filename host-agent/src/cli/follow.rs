@@ -1,5 +1,7 @@
 //! Follows an operation to its end: shows its events, and turns Ctrl-C into a rollback.
 
+use std::future::Future;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::progress::Progress;
@@ -16,58 +18,77 @@ pub(super) struct Outcome {
     pub report: Vec<String>,
 }
 
-/// Follows `operation`. The first Ctrl-C cancels it and waits for its rollback, the second leaves.
+/// Starts an operation and follows it. The first Ctrl-C cancels it and waits for its rollback, the
+/// second leaves. Ctrl-C is caught before the host agent hears of the operation.
 pub(super) async fn follow(
     client: &Client,
-    operation: Operation,
+    starting: impl Future<Output = Result<Operation, Failure>>,
     terminal: Terminal,
 ) -> Result<Outcome, Stop> {
-    let interrupts = signal(SignalKind::interrupt()).map_err(|error| {
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(|error| {
         Failure::new(FailureKind::Failed, "cannot catch Ctrl-C").caused_by(&error)
     })?;
-    let mut progress = Progress::new(terminal);
-    let outcome = drive(client, operation, interrupts, &mut progress).await;
-    progress.end();
+    let mut interrupted = false;
+    let mut starting = std::pin::pin!(starting);
+    let operation = loop {
+        tokio::select! {
+            started = starting.as_mut() => break started?,
+            _ = interrupts.recv() => interrupted = first_time(interrupted)?,
+        }
+    };
+    let progress = Progress::new(terminal);
+    let mut following = Following { client, operation, interrupts, progress };
+    let outcome = following.drive(interrupted).await;
+    following.progress.end();
     outcome
 }
 
-async fn drive(
-    client: &Client,
-    mut operation: Operation,
-    mut interrupts: Signal,
-    progress: &mut Progress,
-) -> Result<Outcome, Stop> {
-    let mut interrupted = false;
-    loop {
-        let event = tokio::select! {
-            event = operation.next() => event?,
-            _ = interrupts.recv() => {
-                if interrupted {
-                    return Err(messages::left().into());
+/// An operation that is followed.
+struct Following<'a> {
+    client: &'a Client,
+    operation: Operation,
+    interrupts: Signal,
+    progress: Progress,
+}
+
+impl Following<'_> {
+    async fn drive(&mut self, mut interrupted: bool) -> Result<Outcome, Stop> {
+        if interrupted {
+            self.cancel().await?;
+        }
+        loop {
+            let event = tokio::select! {
+                event = self.operation.next() => event?,
+                _ = self.interrupts.recv() => {
+                    interrupted = first_time(interrupted)?;
+                    self.cancel().await?;
+                    continue;
                 }
-                interrupted = true;
-                progress.say(messages::INTERRUPTING);
-                cancel(client, operation.id(), &mut interrupts).await?;
-                continue;
+            };
+            let event = event.ok_or_else(messages::no_outcome)?;
+            self.progress.show(&event);
+            if let Some(outcome) = outcome(event) {
+                return outcome;
             }
-        };
-        let Some(event) = event else { return Err(messages::no_outcome().into()) };
-        progress.show(&event);
-        if let Some(outcome) = outcome(event) {
-            return outcome;
+        }
+    }
+
+    /// Asks for the rollback. That the operation ended meanwhile is no failure: its events say how.
+    async fn cancel(&mut self) -> Result<(), Stop> {
+        self.progress.say(messages::INTERRUPTING);
+        tokio::select! {
+            cancelled = self.client.cancel(self.operation.id()) => match cancelled {
+                Err(failure) if failure.kind == FailureKind::NoHostAgent => Err(failure.into()),
+                Ok(()) | Err(_) => Ok(()),
+            },
+            _ = self.interrupts.recv() => Err(messages::left().into()),
         }
     }
 }
 
-/// Asks for the rollback. That the operation ended meanwhile is no failure: its events say how.
-async fn cancel(client: &Client, id: &str, interrupts: &mut Signal) -> Result<(), Stop> {
-    tokio::select! {
-        cancelled = client.cancel(id) => match cancelled {
-            Err(failure) if failure.kind == FailureKind::NoHostAgent => Err(failure.into()),
-            Ok(()) | Err(_) => Ok(()),
-        },
-        _ = interrupts.recv() => Err(messages::left().into()),
-    }
+/// Counts Ctrl-C: the second one leaves.
+fn first_time(interrupted: bool) -> Result<bool, Stop> {
+    if interrupted { Err(messages::left().into()) } else { Ok(true) }
 }
 
 fn outcome(event: Event) -> Option<Result<Outcome, Stop>> {

@@ -4,6 +4,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use hatchery_protocol::RepoName;
+
+use super::forge::ForgeReady;
 use super::terminal::{Colour, Terminal};
 use crate::lifecycle::view::{DroneSummary, Phase, Step};
 use crate::lifecycle::{Failure, FailureKind};
@@ -255,6 +258,35 @@ pub(super) fn step_line(
 /// A notice as a line.
 pub(super) fn notice(text: &str, terminal: Terminal) -> String {
     format!("{} {}", terminal.paint(Colour::Yellow, "notice:"), printable(text))
+}
+
+/// The `[[forge]]` table that makes a configuration use a local forge.
+pub(super) fn forge_table(forge: &ForgeReady) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut table = "[[forge]]\n".to_owned();
+    for (key, text) in [
+        ("host", &forge.host),
+        ("address", &forge.address),
+        ("api_url", &forge.api_url),
+        ("git_url", &forge.git_url),
+        ("keys_url", &forge.git_url),
+        ("ca_file", &forge.ca_file),
+    ] {
+        let _ = writeln!(table, "{key} = {}", quoted(text));
+    }
+    let (client_id, key_file) = (quoted(&forge.client_id), quoted(&forge.private_key_file));
+    let _ = writeln!(table, "app = {{ client_id = {client_id}, private_key_file = {key_file} }}");
+    table
+}
+
+/// After `forge repo create`.
+pub(super) fn forge_repository_there(repo: &RepoName) -> String {
+    format!("{repo} is on the forge")
+}
+
+/// After `forge app install`.
+pub(super) fn forge_app_installed(account: &str) -> String {
+    format!("the App is installed on {account}")
 }
 
 /// A duration with as much precision as people read.

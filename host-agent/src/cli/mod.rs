@@ -7,6 +7,7 @@ mod completions;
 mod exec;
 mod exit;
 mod follow;
+mod forge;
 mod list;
 mod logging;
 mod logs;
@@ -78,6 +79,7 @@ enum Command {
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
     Adopt(adopt::AdoptArgs),
+    Forge(forge::ForgeArgs),
     Completions(completions::CompletionsArgs),
     Version(version::VersionArgs),
 }
@@ -123,23 +125,27 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Exec(args) => exec::run(&args),
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
+        Command::Forge(args) => forge::run(args, &cli.global, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => with_host_agent(|client| version::run(client, args, terminal)),
     }
 }
 
-/// Runs `work` with a client of the host agent, on one thread: a command does one thing, and
-/// threads would cost it a millisecond.
+/// Runs `work` with a client of the host agent.
 fn with_host_agent<T, W>(work: impl FnOnce(Client) -> W) -> Result<T, Stop>
 where
     W: Future<Output = Result<T, Stop>>,
 {
-    let client = Client::new(Locations::of_process().control_socket());
+    on_one_thread(work(Client::new(Locations::of_process().control_socket())))
+}
+
+/// Runs a command's work on this thread: it does one thing, and threads would cost it time.
+fn on_one_thread<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(FailureKind::Failed, "cannot start").caused_by(&error))?;
-    runtime.block_on(work(client))
+    runtime.block_on(work)
 }
 
 #[cfg(test)]

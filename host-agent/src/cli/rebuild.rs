@@ -25,8 +25,7 @@ pub(super) async fn run(
     terminal: &Terminal,
 ) -> Result<(), Stop> {
     let began = Instant::now();
-    let operation = client.rebuild(&args.drone).await?;
-    let outcome = follow(&client, operation, *terminal).await?;
+    let outcome = follow(&client, client.rebuild(&args.drone), *terminal).await?;
     if let Some(status) = outcome.status {
         terminal.say(&messages::rebuilt(&status.summary, began.elapsed()));
     }

@@ -26,8 +26,7 @@ pub(super) struct SlayArgs {
 
 pub(super) async fn run(client: Client, args: SlayArgs, terminal: &Terminal) -> Result<(), Stop> {
     let request = SlayRequest { force: args.force, forget: args.forget };
-    let operation = client.slay(&args.drone, &request).await?;
-    let outcome = follow(&client, operation, *terminal).await?;
+    let outcome = follow(&client, client.slay(&args.drone, &request), *terminal).await?;
     if terminal.json {
         return Ok(());
     }

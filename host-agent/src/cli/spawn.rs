@@ -56,8 +56,8 @@ impl SpawnArgs {
 
 pub(super) async fn run(client: Client, args: SpawnArgs, terminal: &Terminal) -> Result<(), Stop> {
     let began = Instant::now();
-    let operation = client.spawn(&args.into_request()).await?;
-    let outcome = follow(&client, operation, *terminal).await?;
+    let request = args.into_request();
+    let outcome = follow(&client, client.spawn(&request), *terminal).await?;
     let Some(status) = outcome.status.filter(|_| !terminal.json) else { return Ok(()) };
     terminal.garnish(Line::Ready);
     terminal.say(&messages::spawned(&status.summary, began.elapsed()));

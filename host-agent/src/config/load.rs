@@ -77,6 +77,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::env;
     use super::super::valid::DroneFeature;
     use super::*;
 
@@ -85,7 +86,11 @@ mod tests {
         "[[forge]]\napp = { client_id = \"Iv23\", private_key_file = \"app.pem\" }\n";
 
     fn parsed(text: &str) -> Result<Config, ConfigError> {
-        let variable = |name: &str| (name == "HOME").then(|| OsString::from("/root"));
+        parsed_with(text, ("HOME", "/root"))
+    }
+
+    fn parsed_with(text: &str, set: (&str, &str)) -> Result<Config, ConfigError> {
+        let variable = |name: &str| (name == set.0).then(|| OsString::from(set.1));
         let locations = Locations { root: true, variable: &variable, executable: None };
         parse(text, Path::new("/etc/hatchery/config.toml"), &locations)
     }
@@ -138,6 +143,15 @@ mod tests {
         assert_eq!(config.forges[0].api_url, "https://git.acme.test/api/v3");
         assert_eq!(config.forges[0].git_url, "https://git.acme.test");
         assert_eq!(config.forges[0].app.issuer, "12345");
+    }
+
+    #[test]
+    fn the_engine_is_the_one_that_dockers_own_variable_names() {
+        let socket = |host| {
+            parsed_with(LEAST, (env::DOCKER_HOST, host)).map(|config| config.programs.docker_socket)
+        };
+        assert_eq!(socket("unix:///run/d.sock").expect("a socket"), Path::new("/run/d.sock"));
+        socket("tcp://10.0.0.1:2375").expect_err("an engine elsewhere");
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl<'a> Section<'a> {
         self.problems.add(at, &self.path_of(key), message);
     }
 
+    /// Notes a problem of the environment that this table stands for.
+    pub(super) fn outside(&self, message: &str) {
+        self.problems.add(self.at, "", message);
+    }
+
     /// Reports every key that nobody asked for.
     pub(super) fn finish(self) {
         let Some(table) = self.table else { return };

@@ -23,7 +23,7 @@ const SIZE: &str = "a size such as \"8GiB\"";
 const TEXTS: &str = "an array of strings";
 
 /// Asked for on every repository unless `[drone] permissions` says otherwise.
-const PERMISSIONS: [(&str, &str); 9] = [
+pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
     ("actions", "read"),
     ("checks", "read"),
     ("contents", "write"),
@@ -93,7 +93,9 @@ fn drone(mut section: Section<'_>) -> DroneDefaults {
                 "permissions such as { contents = \"write\" }, each read, write or admin",
                 permissions,
             )
-            .unwrap_or_else(|| PERMISSIONS.map(|(name, level)| (name.into(), level.into())).into()),
+            .unwrap_or_else(|| {
+                DEFAULT_PERMISSIONS.map(|(name, level)| (name.into(), level.into())).into()
+            }),
     };
     section.finish();
     drone
@@ -178,27 +180,32 @@ fn policy_rule(mut section: Section<'_>) -> PolicyRule {
 }
 
 fn programs(mut section: Section<'_>, at: &Locations<'_>) -> Programs {
-    let mut program = |key: &'static str| {
+    let program = |section: &mut Section<'_>, key: &'static str| {
         section
             .read(key, "a command's name or path", filled)
             .map_or_else(|| key.into(), PathBuf::from)
     };
     let programs = Programs {
-        docker: program("docker"),
-        devcontainer: program("devcontainer"),
-        git: program("git"),
-        docker_socket: docker_socket(at),
+        docker: program(&mut section, "docker"),
+        devcontainer: program(&mut section, "devcontainer"),
+        git: program(&mut section, "git"),
+        docker_socket: docker_socket(&section, at),
     };
     section.finish();
     programs
 }
 
-/// The engine's socket: Docker's own variable, where it names one. Other schemes (TCP, ssh) are an
-/// engine elsewhere, whose mounts could not be ours.
-fn docker_socket(at: &Locations<'_>) -> PathBuf {
-    let host = (at.variable)(env::DOCKER_HOST).and_then(|host| host.into_string().ok());
-    let path = host.as_deref().and_then(|host| host.strip_prefix("unix://"));
-    PathBuf::from(path.unwrap_or("/var/run/docker.sock"))
+/// The engine's socket: Docker's own variable, where it is set. Other schemes (TCP, ssh) are an
+/// engine elsewhere, which could not mount the drones' sockets: refused rather than passed over.
+fn docker_socket(section: &Section<'_>, at: &Locations<'_>) -> PathBuf {
+    let default = || PathBuf::from("/var/run/docker.sock");
+    let Some(host) = (at.variable)(env::DOCKER_HOST) else { return default() };
+    let host = host.to_string_lossy();
+    host.strip_prefix("unix://").map(PathBuf::from).unwrap_or_else(|| {
+        let message = format!("{} is {host:?}; Hatchery needs a unix:///path", env::DOCKER_HOST);
+        section.outside(&message);
+        default()
+    })
 }
 
 fn check_tailnet(mut section: Section<'_>) {

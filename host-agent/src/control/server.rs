@@ -2,8 +2,6 @@
 
 mod handle;
 mod socket;
-#[cfg(test)]
-mod tests;
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -35,14 +33,19 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Connections at once; a client needs one, and one more to cancel.
 const CONNECTIONS: usize = 256;
 
+/// Makes this host agent the one writer of its state directory, for as long as it is held.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
 /// A bound control socket; nobody is answered before [`Server::serve`].
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
     socket: PathBuf,
     default_forge: ForgeHost,
-    /// Held for as long as this host agent is the one writer of its state directory.
-    _lock: File,
+    lock: StateLock,
 }
 
 impl Server {
@@ -53,15 +56,16 @@ impl Server {
     /// When another host agent has the state directory or answers on the socket, or when they
     /// cannot be made.
     pub fn bind(config: &Config) -> Result<Self, Failure> {
-        let lock = socket::lock_state(&config.paths)?;
+        let lock = StateLock { _file: socket::lock_state(&config.paths)? };
         let path = config.paths.control_socket();
         let listener = socket::bind(&path)?;
         let default_forge = config.default_forge().clone();
-        Ok(Self { listener, socket: path, default_forge, _lock: lock })
+        Ok(Self { listener, socket: path, default_forge, lock })
     }
 
-    /// Answers until `shutdown`; then cancels what is under way and waits for its rollback.
-    pub async fn serve<D: Drones>(self, drones: Arc<D>, shutdown: CancellationToken) {
+    /// Answers until `shutdown`; then cancels what is under way and waits for its rollback. The
+    /// lock is to be kept until everything else that writes state has ended, too.
+    pub async fn serve<D: Drones>(self, drones: Arc<D>, shutdown: CancellationToken) -> StateLock {
         let operations = Arc::new(Operations::default());
         let api = Arc::new(Api {
             drones,
@@ -96,6 +100,7 @@ impl Server {
         }
         // What is left has nobody to answer, but a rollback to finish; its steps have deadlines.
         operations.wait().await;
+        self.lock
     }
 }
 

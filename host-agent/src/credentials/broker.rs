@@ -108,7 +108,7 @@ impl<F: Forge> Broker<F> {
                 }
                 match (flight.await, fallback) {
                     (Ok(live), _) => live,
-                    (Err(error), Some(live)) if self.may_fall_back(&error, &live) => live,
+                    (Err(error), Some(live)) if Self::may_fall_back(&error, &live) => live,
                     (Err(error), _) => return Err(error),
                 }
             }
@@ -118,15 +118,13 @@ impl<F: Forge> Broker<F> {
     }
 
     /// The forge is out of reach, and this token still good.
-    fn may_fall_back(&self, error: &TokenError, live: &Live) -> bool {
+    fn may_fall_back(error: &TokenError, live: &Live) -> bool {
+        let TokenError::Forge { source, .. } = error else { return false };
         let out_of_reach = matches!(
-            error,
-            TokenError::Forge {
-                source: ForgeError::Unreachable { .. }
-                    | ForgeError::RateLimited { .. }
-                    | ForgeError::BadApp { .. },
-                ..
-            }
+            **source,
+            ForgeError::Unreachable { .. }
+                | ForgeError::RateLimited { .. }
+                | ForgeError::BadApp { .. }
         );
         out_of_reach && live.expires_at > OffsetDateTime::now_utc()
     }
@@ -154,7 +152,9 @@ impl<F: Forge> Broker<F> {
             return Err(gone());
         }
         let minted = match self.mint_once(&record, &landing.scope).await {
-            Err(TokenError::Forge { source: ForgeError::InstallationGone { .. }, .. }) => {
+            Err(TokenError::Forge { source, .. })
+                if matches!(*source, ForgeError::InstallationGone { .. }) =>
+            {
                 // Moved to another account, renamed, or other permissions: look again, once.
                 self.installations.forget(&record.repo.host, &record.grants);
                 self.mint_once(&record, &landing.scope).await
@@ -171,11 +171,7 @@ impl<F: Forge> Broker<F> {
 
     async fn mint_once(&self, record: &Record, scope: &Scope) -> Result<Live, TokenError> {
         let request = self.request(record, scope).await?;
-        let minted = self
-            .forge
-            .mint(&request)
-            .await
-            .map_err(|source| TokenError::Forge { repo: record.repo.name.clone(), source })?;
+        let minted = self.forge.mint(&request).await.map_err(forge_error(&record.repo.name))?;
         self.installations.learn(&request.host, &minted.repositories);
         Ok(Live::new(request.host, minted))
     }
@@ -185,11 +181,8 @@ impl<F: Forge> Broker<F> {
     async fn request(&self, record: &Record, scope: &Scope) -> Result<MintRequest, TokenError> {
         let host = &record.repo.host;
         let (first, others) = members(record, scope)?;
-        let forge_error = |grant: &Grant| {
-            let repo = grant.name.clone();
-            move |source| TokenError::Forge { repo, source }
-        };
-        let installation = self.installations.of(host, first).await.map_err(forge_error(first))?;
+        let installation =
+            self.installations.of(host, first).await.map_err(forge_error(&first.name))?;
         let mut covered = vec![first];
         for grant in others {
             match (self.installations.of(host, grant).await, scope) {
@@ -202,7 +195,9 @@ impl<F: Forge> Broker<F> {
                         other: grant.name.clone(),
                     });
                 }
-                (Err(source), Scope::Repositories(_)) => return Err(forge_error(grant)(source)),
+                (Err(source), Scope::Repositories(_)) => {
+                    return Err(forge_error(&grant.name)(source));
+                }
             }
         }
         let granted: Permissions = match scope {
@@ -285,6 +280,11 @@ impl<F: Forge> Broker<F> {
     }
 }
 
+fn forge_error(repo: &RepoName) -> impl FnOnce(ForgeError) -> TokenError {
+    let repo = repo.clone();
+    move |source| TokenError::Forge { repo, source: Arc::new(source) }
+}
+
 /// The grants that a scope is about, the one that decides on the installation first.
 fn members<'a>(
     record: &'a Record,
@@ -306,5 +306,240 @@ fn members<'a>(
             let first = *members.first().ok_or_else(none)?;
             Ok((first, members.into_iter().skip(1).collect()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use local_forge::{FaultKind, FaultSpec, InstallationChange, RepositoryChange};
+
+    use super::*;
+    use crate::adapters::github::GitHub;
+    use crate::adapters::github::rig::{Rig, names, rig};
+
+    const WRITE: &[(&str, &str)] = &[("contents", "write"), ("issues", "write")];
+    const READ: &[(&str, &str)] = &[("contents", "read")];
+    const MIN_VALID: Duration = Duration::from_secs(300);
+
+    fn broker(rig: &Rig) -> (Arc<Broker<GitHub>>, Arc<Audit>) {
+        std::fs::create_dir_all(&rig.config.paths.state).expect("a directory");
+        let audit = Arc::new(Audit::open(&rig.config.paths.audit()).expect("the log"));
+        let (forge, records) = (Arc::clone(&rig.github), Arc::clone(&rig.records));
+        (Broker::new(forge, records, Arc::clone(&audit)), audit)
+    }
+
+    async fn ask(
+        broker: &Arc<Broker<GitHub>>,
+        record: &Record,
+        repositories: &[&str],
+    ) -> Result<Arc<Live>, TokenError> {
+        let scope = broker.scope(record, &names(repositories))?;
+        broker.token_for(record, &scope, MIN_VALID).await
+    }
+
+    #[tokio::test]
+    async fn concurrent_requests_share_one_mint() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let gate = rig.forge.hold_mint();
+        let asks =
+            futures_util::future::join_all((0..50).map(|_| ask(&broker, &record, &["acme/web"])));
+        let (answers, ()) = tokio::join!(asks, async {
+            gate.arrived().await;
+            gate.open();
+        });
+        assert!(answers.iter().all(Result::is_ok));
+        assert_eq!(rig.forge.mints(), 1);
+        ask(&broker, &record, &["acme/web"]).await.expect("from the cache");
+        assert_eq!(rig.forge.mints(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_does_not_end_the_mint_for_others() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let gate = rig.forge.hold_mint();
+        let first = {
+            let (broker, record) = (Arc::clone(&broker), Arc::clone(&record));
+            tokio::spawn(async move { ask(&broker, &record, &[]).await.map(drop) })
+        };
+        gate.arrived().await;
+        first.abort();
+        let second = ask(&broker, &record, &[]);
+        let (answer, ()) = tokio::join!(second, async { gate.open() });
+        assert!(answer.is_ok());
+        assert_eq!(rig.forge.mints(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_granted_never_reaches_the_forge() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        for wanted in [&["acme/api"][..], &["acme/web", "acme/api"], &["other/tools"]] {
+            let error = ask(&broker, &record, wanted).await.expect_err("not granted");
+            assert!(matches!(error, TokenError::NotGranted { .. }), "{error}");
+        }
+        assert_eq!(rig.forge.calls().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_token_has_what_grants_and_installation_both_have() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE), ("acme/api", READ), ("acme/docs", WRITE)]);
+        let own = ask(&broker, &record, &[]).await.expect("a token");
+        assert_eq!(own.repository_list(), "acme/web,acme/docs", "those with all its permissions");
+        assert_eq!(own.permissions["contents"], "write");
+        assert_eq!(own.permissions["issues"], "read", "the installation has no more");
+        let both = ask(&broker, &record, &["acme/api", "acme/web"]).await.expect("a token");
+        assert_eq!(both.permissions["contents"], "read");
+        assert!(!both.permissions.contains_key("issues"));
+        let again = ask(&broker, &record, &["acme/web", "ACME/api"]).await.expect("a token");
+        assert_eq!(again.sha256, both.sha256, "whatever the order");
+    }
+
+    #[tokio::test]
+    async fn no_token_spans_two_installations() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE), ("other/tools", WRITE)]);
+        let error = ask(&broker, &record, &["acme/web", "other/tools"]).await.expect_err("no");
+        assert!(matches!(error, TokenError::ManyInstallations { .. }), "{error}");
+        let own = ask(&broker, &record, &[]).await.expect("a token");
+        assert_eq!(own.repository_list(), "acme/web");
+        ask(&broker, &record, &["other/tools"]).await.expect("one at a time");
+    }
+
+    #[tokio::test]
+    async fn while_the_forge_is_down_a_valid_token_is_served() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let scope = broker.scope(&record, &[]).expect("a scope");
+        // The token ends sooner than asked for, so the forge is asked, in vain.
+        rig.forge.set_clock_offset(-1200);
+        let first = broker.token_for(&record, &scope, MIN_VALID).await.expect("a token");
+        {
+            let mut cache = broker.cache();
+            let now = first.expires_at - Duration::from_secs(60);
+            let answer = cache.ask(&record.drone, 1, &scope, MIN_VALID, now).expect("an answer");
+            assert!(matches!(answer, Answer::Wait { fallback: Some(_), start: Some(_), .. }));
+        }
+        broker.clear(&record.drone);
+        rig.forge.add_fault(FaultSpec::everywhere(FaultKind::Cut));
+        let error = broker.token_for(&record, &scope, MIN_VALID).await.expect_err("nothing cached");
+        assert!(matches!(error, TokenError::Forge { .. }), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_rejected_token_is_replaced_but_not_in_a_flood() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let first = ask(&broker, &record, &[]).await.expect("a token");
+        assert!(!broker.reject(&record.drone, &"0".repeat(64)), "somebody else's");
+        assert!(broker.reject(&record.drone, &first.sha256));
+        let mut last = ask(&broker, &record, &[]).await.expect("another");
+        assert_ne!(last.sha256, first.sha256);
+        let mut replaced = 1;
+        for _ in 0..10 {
+            replaced += u32::from(broker.reject(&record.drone, &last.sha256));
+            last = ask(&broker, &record, &[]).await.expect("a token");
+        }
+        assert_eq!(replaced, 2);
+    }
+
+    #[tokio::test]
+    async fn new_grants_end_the_old_tokens_service_and_slay_ends_them_all() {
+        let rig = rig().await;
+        let (broker, audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let old = ask(&broker, &record, &[]).await.expect("a token");
+        let changed =
+            rig.records.update(&record.drone, |record| record.grant_version += 1).expect("changed");
+        let new = ask(&broker, &changed, &[]).await.expect("a token");
+        assert_ne!(old.sha256, new.sha256);
+        assert!(matches!(ask(&broker, &record, &[]).await, Err(TokenError::Revoked(_))));
+        assert_eq!(rig.live_tokens().len(), 2);
+        broker.revoke(&record.drone).await;
+        assert_eq!(rig.live_tokens(), Vec::<String>::new());
+        audit.close().await;
+        let revoked = rig.audit().iter().filter(|line| line["event"] == "revoke").count();
+        assert_eq!(revoked, 2);
+    }
+
+    #[tokio::test]
+    async fn a_mint_that_comes_home_after_slay_is_taken_back() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let gate = rig.forge.hold_mint();
+        let asking = ask(&broker, &record, &[]);
+        let (answer, ()) = tokio::join!(asking, async {
+            gate.arrived().await;
+            broker.revoke(&record.drone).await;
+            gate.open();
+        });
+        assert!(matches!(answer, Err(TokenError::Revoked(_))));
+        broker.stop.cancel();
+        broker.tasks.close();
+        tokio::time::timeout(DRAIN, broker.tasks.wait()).await.expect("revoked");
+        assert_eq!(rig.live_tokens(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn a_renamed_or_transferred_repository_is_found_again() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        ask(&broker, &record, &["acme/web"]).await.expect("a token");
+        let change = RepositoryChange {
+            name: Some("site".to_owned()),
+            owner: Some("other".to_owned()),
+            ..Default::default()
+        };
+        rig.forge.change_repository("acme", "web", &change).expect("moved");
+        broker.clear(&record.drone);
+        let moved = ask(&broker, &record, &["acme/web"]).await.expect("by its old name");
+        assert_eq!(moved.repository_list(), "other/site");
+        let by_new_name = ask(&broker, &record, &["other/site"]).await.expect("by its new name");
+        assert_eq!(by_new_name.sha256, moved.sha256);
+    }
+
+    #[tokio::test]
+    async fn a_suspended_installation_ends_what_is_cached() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let live = ask(&broker, &record, &[]).await.expect("a token");
+        let id = rig.forge.state(|state| state.installations.values().next().map(|it| it.id));
+        let change = InstallationChange { suspended: Some(true), ..Default::default() };
+        rig.forge.change_installation(id.expect("one"), &change).expect("suspended");
+        assert!(broker.reject(&record.drone, &live.sha256));
+        let error = ask(&broker, &record, &[]).await.expect_err("suspended");
+        assert!(error.to_string().contains("suspended"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_mints_is_held_back_before_it_reaches_the_forge() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        rig.forge.add_fault(
+            FaultSpec::everywhere(FaultKind::Status { status: 500, message: None })
+                .on("/app/installations"),
+        );
+        let mut asked = 0;
+        let busy = loop {
+            asked += 1;
+            let error = ask(&broker, &record, &[]).await.expect_err("in trouble");
+            if matches!(error, TokenError::Busy { .. }) || asked > 100 {
+                break error;
+            }
+        };
+        assert!(matches!(busy, TokenError::Busy { .. }), "{busy} after {asked}");
     }
 }

@@ -349,7 +349,7 @@ impl Entry {
 /// out of reach they are, to their last second.
 fn ends_what_is_cached(error: &TokenError) -> bool {
     match error {
-        TokenError::Forge { source, .. } => match source {
+        TokenError::Forge { source, .. } => match **source {
             ForgeError::NotFound { .. }
             | ForgeError::InstallationGone { .. }
             | ForgeError::Suspended { .. }

@@ -183,8 +183,7 @@ impl<F: Forge> Credentials<F> {
         let Some(record) = self.records.find(drone) else {
             // Slain meanwhile. Its forge went with the record; the first one stands in.
             let message = format!("{drone} has no record");
-            let host = self.config.forges.first().map(|forge| forge.host.clone());
-            let host = host.expect("a valid configuration has a forge");
+            let host = self.config.default_forge().clone();
             return Err(ForgeError::InstallationGone { host, message });
         };
         let wanted = [record.repo.name.clone()];

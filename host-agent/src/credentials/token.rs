@@ -103,8 +103,8 @@ pub enum TokenError {
     Forge {
         /// The (first) repository.
         repo: RepoName,
-        /// Why.
-        source: ForgeError,
+        /// Why; shared by all who waited.
+        source: Arc<ForgeError>,
     },
 }
 
@@ -112,7 +112,7 @@ impl TokenError {
     /// In the words of the seam, for the host's own clone.
     pub fn into_forge_error(self, host: ForgeHost, repo: RepoName) -> ForgeError {
         match self {
-            Self::Forge { source, .. } => source,
+            Self::Forge { source, .. } => Arc::unwrap_or_clone(source),
             Self::Busy { retry_after, .. } => ForgeError::RateLimited { host, retry_after },
             Self::NoGrants(_) | Self::NotGranted { .. } => {
                 ForgeError::NotFound { host, repo, install_url: None }

@@ -6,11 +6,13 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hatchery_protocol::DroneName;
 use http::Request;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::TokioTimer;
 use time::OffsetDateTime;
 use tokio::net::{UnixListener, UnixStream};
@@ -129,19 +131,7 @@ impl<F: Forge> Server<F> {
                 Ok(peer) => SharedPeer::new(peer),
                 Err(refusal) => return credentials.refused(&drone, None, &refusal).await,
             };
-            let answering = {
-                let (peer, drone) = (peer.clone(), Arc::clone(&drone));
-                service_fn(move |request: Request<Incoming>| {
-                    let (credentials, drone) = (Arc::clone(&credentials), Arc::clone(&drone));
-                    let (peer, spent) = (peer.clone(), spend(&budget));
-                    async move {
-                        Ok::<_, Infallible>(match spent {
-                            Ok(()) => routes::answer(&credentials, &drone, &peer, request).await,
-                            Err(refused) => refused.into_response(),
-                        })
-                    }
-                })
-            };
+            let answering = answering(credentials, Arc::clone(&drone), peer.clone(), budget);
             let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEAD_DEADLINE)
@@ -163,6 +153,25 @@ impl<F: Forge> Server<F> {
             }
         }
     }
+}
+
+/// What hyper calls with each request of a connection.
+fn answering<F: Forge>(
+    credentials: Arc<Credentials<F>>,
+    drone: Arc<DroneName>,
+    peer: SharedPeer,
+    budget: Arc<Mutex<Budget>>,
+) -> impl HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible, Future: Send> {
+    service_fn(move |request: Request<Incoming>| {
+        let (credentials, drone) = (Arc::clone(&credentials), Arc::clone(&drone));
+        let (peer, spent) = (peer.clone(), spend(&budget));
+        async move {
+            Ok::<_, Infallible>(match spent {
+                Ok(()) => routes::answer(&credentials, &drone, &peer, request).await,
+                Err(refused) => refused.into_response(),
+            })
+        }
+    })
 }
 
 async fn next(

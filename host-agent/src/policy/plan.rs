@@ -101,7 +101,8 @@ pub struct Workspace {
     pub folder: String,
     /// Where the clone itself is; `folder` is it or lies below it.
     pub clone: String,
-    /// How the workspace volume is mounted; empty for Compose, whose files say it.
+    /// How the workspace volume is mounted; for Compose, what is to be added to the service that
+    /// is the drone, beside what its staged files say.
     pub mounts: Vec<Mount>,
     /// The volume's root is the clone, not its parent: older engines with another
     /// `workspaceFolder`. Worktrees are not possible then.

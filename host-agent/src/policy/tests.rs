@@ -18,7 +18,7 @@ pub struct Bench {
     registries: Vec<String>,
     rules: Vec<PolicyRule>,
     default_image: String,
-    volume_subpaths: bool,
+    pub volume_subpaths: bool,
 }
 
 impl Bench {

@@ -4,6 +4,7 @@ pub mod access;
 pub mod backend;
 pub mod hooks;
 pub mod lfs;
+pub mod merge;
 pub mod seed;
 
 use std::{

@@ -1,6 +1,10 @@
 //! The REST API: a file per resource, and the table that leads to them.
 
 pub mod app;
+pub mod checks;
+pub mod commits;
+pub mod issues;
+pub mod pulls;
 pub mod repos;
 pub mod runs;
 pub mod tokens;

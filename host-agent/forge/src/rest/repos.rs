@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::{app, moved, number, users};
+use super::{app, checks, commits, issues, moved, number, pulls, runs, users};
 use crate::{
     clock::json_time,
     forge::Forge,
@@ -61,6 +61,13 @@ async fn below(forge: &Arc<Forge>, request: &Request, id: u64, rest: &[&str]) ->
     allow(forge, request, id, "metadata", Level::Read)?;
     match rest {
         [] if request.method == Method::GET => show(forge, request, id),
+        ["pulls", rest @ ..] => pulls::route(forge, request, id, rest).await,
+        ["issues", rest @ ..] => issues::route(forge, request, id, rest),
+        ["actions", rest @ ..] => runs::route(forge, request, id, rest),
+        rest if checks::owns(rest) => checks::route(forge, request, id, rest).await,
+        ["branches" | "commits" | "contents" | "git" | "readme", ..] => {
+            commits::route(forge, request, id, rest).await
+        }
         _ => Err(Refusal::not_found()),
     }
 }

@@ -153,6 +153,10 @@ impl App {
 
     /// See [`crate::credentials::Forge::mint`].
     pub async fn mint(&self, request: &MintRequest) -> Result<Minted, ForgeError> {
+        if request.repositories.is_empty() || request.permissions.is_empty() {
+            // To the forge an empty list means everything.
+            return Err(ForgeError::Surplus { host: self.host.clone() });
+        }
         let body = TokenRequest {
             repository_ids: Some(&request.repositories),
             repositories: None,

@@ -1,4 +1,4 @@
-//! Requests to one forge's API: https alone, own roots, no proxies from the environment, a
+//! Requests to one forge's API: https (plain http to loopback only), own roots, no proxies from the environment, a
 //! deadline, a bounded answer, redirects within the forge only.
 
 use std::path::Path;
@@ -57,6 +57,7 @@ pub struct NoAnswer(pub String);
 #[derive(Debug)]
 pub struct Http {
     client: Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
+    scheme: Scheme,
     authority: Authority,
     /// `/api/v3` on Enterprise Server, empty on github.com.
     base_path: String,
@@ -70,28 +71,28 @@ impl Http {
     pub fn new(forge: &ForgeConfig) -> Result<Self, SetUpError> {
         let bad_url = || SetUpError::Url { host: forge.host.clone() };
         let base: Uri = forge.api_url.parse().map_err(|_| bad_url())?;
-        if base.scheme() != Some(&Scheme::HTTPS) {
+        let authority = base.authority().cloned().ok_or_else(bad_url)?;
+        let plain = base.scheme() == Some(&Scheme::HTTP) && is_loopback(authority.host());
+        if base.scheme() != Some(&Scheme::HTTPS) && !plain {
             return Err(bad_url());
         }
-        let authority = base.authority().cloned().ok_or_else(bad_url)?;
         let base_path = base.path().trim_end_matches('/').to_owned();
         let mut tcp =
             HttpConnector::new_with_resolver(Resolver::new(forge.host.clone(), forge.address));
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_nodelay(true);
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls(forge.ca_file.as_deref())?)
-            .https_only()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls(forge.ca_file.as_deref())?);
+        let tls = if plain { tls.https_or_http() } else { tls.https_only() };
+        let connector = tls.enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(2)
             .http1_max_buf_size(64 << 10)
             .build(connector);
-        Ok(Self { client, authority, base_path })
+        let scheme = if plain { Scheme::HTTP } else { Scheme::HTTPS };
+        Ok(Self { client, scheme, authority, base_path })
     }
 
     /// Asks for `path` below the API's base. A redirect of a `GET` is followed when it stays with
@@ -132,7 +133,7 @@ impl Http {
     ) -> Result<Request<Full<Bytes>>, NoAnswer> {
         let unsendable = |_| NoAnswer("the request cannot be put in words".to_owned());
         let uri = Uri::builder()
-            .scheme(Scheme::HTTPS)
+            .scheme(self.scheme.clone())
             .authority(self.authority.clone())
             .path_and_query(target)
             .build()
@@ -184,7 +185,7 @@ impl Http {
         let ours = match (location.scheme(), location.authority()) {
             (None, None) => true,
             (scheme, authority) => {
-                scheme == Some(&Scheme::HTTPS) && authority == Some(&self.authority)
+                scheme == Some(&self.scheme) && authority == Some(&self.authority)
             }
         };
         let target = location.path_and_query().map(PathAndQuery::as_str);
@@ -193,6 +194,12 @@ impl Http {
             .map(str::to_owned)
             .ok_or_else(|| NoAnswer("a redirect to another host, which is not followed".to_owned()))
     }
+}
+
+/// Whether what is sent to `host` stays on this machine.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, SetUpError> {

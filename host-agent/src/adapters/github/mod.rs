@@ -13,6 +13,11 @@ mod limit;
 mod redact;
 mod resolve;
 
+#[cfg(test)]
+pub(crate) mod rig;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,7 +57,7 @@ pub enum SetUpError {
         path: PathBuf,
     },
     /// The API's address is not one.
-    #[error("`api_url` of {host} is not an https address")]
+    #[error("`api_url` of {host} is not an https address (plain http to loopback only)")]
     Url {
         /// The forge.
         host: ForgeHost,

@@ -24,7 +24,7 @@ use crate::control::route::{self, DroneAction, Route};
 use crate::lifecycle::Progress;
 
 /// Bytes of a request's body at most; the largest real one has some hundred.
-pub(super) const BODY_MAX: usize = 64 << 10;
+const BODY_MAX: usize = 64 << 10;
 
 /// A client has so long to send a request's body.
 const BODY_LIMIT: Duration = Duration::from_secs(10);

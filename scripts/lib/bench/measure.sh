@@ -1,0 +1,156 @@
+# shellcheck shell=bash
+# Each benchmark beside its baseline, measured in the same run.
+
+BENCH_TABLE=()
+
+# row WHAT MEASURED BASELINE LIMIT: numbers come with their unit.
+row() {
+  BENCH_TABLE+=("$(printf '| %s | %s | %s | %s |' "$@")")
+  note "$1: $2 (baseline $3, wanted $4)"
+}
+
+bench_table() {
+  printf '\n| what | measured | baseline | wanted |\n|---|---|---|---|\n'
+  printf '%s\n' "${BENCH_TABLE[@]}"
+}
+
+# calc EXPRESSION: arithmetic with decimals.
+calc() { awk "BEGIN { printf \"%.2f\", $1 }"; }
+
+# in_drone COMMAND...: in the first drone, as root.
+in_drone() { bench_docker exec -i -u 0 "$(bench_container 1)" "$@"; }
+
+# medians COMMAND...: of each in milliseconds, one a line, by hyperfine inside the drone and without
+# a shell.
+medians() {
+  in_drone hyperfine -N --warmup 20 --runs 300 --export-csv /tmp/bench.csv "$@" >/dev/null 2>&1
+  in_drone cat /tmp/bench.csv | awk -F, 'NR > 1 { printf "%.3f\n", $(NF - 4) * 1000 }'
+}
+
+# bench_programs_into_drone: hyperfine, an empty static program, the seed design's helper.
+bench_programs_into_drone() {
+  local dir=$BENCH_DIR/programs container
+  container=$(bench_container 1)
+  mkdir -p "$dir/behind"
+  pool_unpack "$BASE_SUITE" "$(deb_arch)" "$dir/root" hyperfine
+  printf 'int main(void) { return 0; }\n' | cc -static -Os -s -x c - -o "$dir/behind/gh"
+  rustc -O -C target-feature=+crt-static -o "$dir/token-latency" "$HATCHERY_ROOT/scripts/lib/bench/token_latency.rs"
+  cat >"$dir/seed-helper" <<'SH'
+#!/bin/sh
+echo username=x-access-token
+echo "password=$(curl -s --unix-socket /var/run/github-creds.sock http://localhost/token)"
+SH
+  printf 'protocol=https\nhost=%s\npath=%s/b1.git\n\n' "$FORGE_HOST" "$BENCH_OWNER" >"$dir/question"
+  chmod 0755 "$dir/seed-helper" "$dir/token-latency"
+  bench_docker cp "$dir/root/usr/bin/hyperfine" "$container:/usr/local/bin/hyperfine"
+  in_drone mkdir -p /bench/behind
+  bench_docker cp "$dir/behind/gh" "$container:/bench/behind/gh"
+  in_drone cp /bench/behind/gh /bench/empty
+  bench_docker cp "$dir/seed-helper" "$container:/bench/seed-helper"
+  bench_docker cp "$dir/question" "$container:/bench/question"
+  bench_docker cp "$dir/token-latency" "$container:/bench/token-latency"
+}
+
+bench_credential() {
+  local empty ours seed
+  empty=$(medians /bench/empty)
+  ours=$(medians --input /bench/question "drone-agent git-credential get")
+  seed=$(medians --input /bench/question /bench/seed-helper)
+  row "git-credential get" "$ours ms" "empty program $empty ms, sh + curl $seed ms" "1.2 ms where the empty one takes 0.6"
+}
+
+# bench_gh: the wrapper in front of a `gh` that does nothing.
+bench_gh() {
+  local alone wrapped path=/usr/local/share/drone-agent/bin:/bench/behind:/usr/bin:/bin
+  alone=$(medians /bench/behind/gh)
+  wrapped=$(medians "env PATH=$path /usr/local/share/drone-agent/bin/gh pr list -R $BENCH_OWNER/b1")
+  row "gh wrapper, beyond gh" "$(calc "$wrapped - $(medians "env PATH=$path /bench/behind/gh")") ms" "empty gh $alone ms" "1.5 ms"
+}
+
+bench_token() {
+  local p50 p99
+  read -r p50 p99 < <(in_drone /bench/token-latency)
+  row "GET /token, cached, p50 / p99" "$p50 / $p99 us" "-" "40 / 150 us"
+}
+
+bench_memory() {
+  local pid
+  pid=$(bench_serve_pid)
+  row "memory of hatchery serve, $1 drones" "$(awk '/^VmRSS/ { printf "%.1f MiB", $2 / 1024 }' "/proc/$pid/status")" \
+    "anonymous $(awk '/^RssAnon/ { printf "%.1f MiB", $2 / 1024 }' "/proc/$pid/status")" "15 MiB with 20 drones"
+}
+
+# milliseconds COMMAND...: wall time of one run.
+milliseconds() {
+  local started
+  started=$(now_ms)
+  "$@" >/dev/null 2>&1
+  echo $(($(now_ms) - started))
+}
+
+# median: of numbers on standard input.
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+
+# bare_up N / bare_down N: what the devcontainer CLI alone does with the same configuration.
+bare_up() {
+  mkdir -p "$BENCH_DIR/bare/b$1"
+  cp -a "$BENCH_DIR/seed/." "$BENCH_DIR/bare/b$1/"
+  testbed_run devcontainer up --workspace-folder "$BENCH_DIR/bare/b$1" --no-lockfile --id-label "bench.bare=b$1"
+}
+bare_down() { bench_docker rm -f "$(bench_docker ps -aq --filter "label=bench.bare=b$1")" >/dev/null; }
+
+bench_one_spawn() {
+  local round ours=() bare=()
+  for round in 1 2 3 4 5; do
+    ours+=("$(milliseconds bench_spawn 101)")
+    bench_slay 101
+    bare+=("$(milliseconds bare_up 1)")
+    bare_down 1
+  done
+  row "spawn, image cached (median of $round)" "$(printf '%s\n' "${ours[@]}" | median) ms" \
+    "devcontainer up $(printf '%s\n' "${bare[@]}" | median) ms" "1000 ms above"
+}
+
+# at_once FUNCTION FIRST LAST: all of them in parallel.
+at_once() {
+  local n pids=()
+  for ((n = $2; n <= $3; n++)); do
+    "$1" "$n" &
+    pids+=($!)
+  done
+  wait "${pids[@]}"
+}
+
+bench_eight_spawns() {
+  local ours bare
+  ours=$(milliseconds at_once bench_spawn 101 108)
+  at_once bench_slay 101 108
+  bare=$(milliseconds at_once bare_up 1 8)
+  at_once bare_down 1 8
+  row "eight spawns at once" "$ours ms" "eight devcontainer up $bare ms" "-"
+}
+
+bench_exec() {
+  local n ours=() bare=() container
+  container=$(bench_container 1)
+  for n in $(seq 20); do
+    ours+=("$(milliseconds bench_hatchery exec "$BENCH_OWNER/b1" true)")
+    bare+=("$(milliseconds bench_docker exec "$container" true)")
+  done
+  row "exec true (median of $n)" "$(printf '%s\n' "${ours[@]}" | median) ms" \
+    "docker exec $(printf '%s\n' "${bare[@]}" | median) ms" "20 ms above"
+}
+
+bench_list() {
+  local n ours=()
+  for n in $(seq 10); do ours+=("$(milliseconds bench_hatchery list)"); done
+  row "list, $1 drones (median of $n)" "$(printf '%s\n' "${ours[@]}" | median) ms" "-" "100 ms"
+}
+
+# bench_leftovers: programs on the host beside the engine's own, the forge and the host agent.
+bench_leftovers() {
+  local count
+  count=$(for pid in $(ip netns pids "$TESTBED"); do readlink "/proc/$pid/exe"; done |
+    grep -cvE '/(dockerd|containerd|containerd-shim-runc-v2|docker-proxy|hatchery)$') || true
+  row "programs left per idle drone" "$count for all" "-" "0"
+}
