@@ -136,10 +136,8 @@ fn value(rest: &mut Chars<'_>) -> Option<String> {
                 continue;
             }
             Some('"') => quoted = !quoted,
-            Some('\\') => match escape(rest)? {
-                Some(meant) => value.push(meant),
-                None => continue,
-            },
+            // Blanks before it are kept, even before one that only continues the line.
+            Some('\\') => value.extend(escape(rest)?),
             Some(other) => value.push(other),
         }
         kept = value.len();

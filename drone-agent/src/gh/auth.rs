@@ -3,7 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use crate::client::HostAgent;
+use hatchery_protocol::wire::Identity;
+
 use crate::lookup;
 use crate::report::{self, Failure, code};
 
@@ -41,12 +42,11 @@ impl Auth {
 }
 
 /// Prints who gh acts as here, without any part of a token.
-pub(super) fn status(host_agent: &HostAgent) -> Result<ExitCode, Failure> {
-    let identity = host_agent.identity()?;
+pub(super) fn status(identity: &Identity) -> Result<ExitCode, Failure> {
     let text = format!(
         "{}\n  Each call of gh gets a token of its own from the host agent.\n{}",
         identity.forge,
-        lookup::describe(&identity)
+        lookup::describe(identity)
     );
     report::print(&report::printable(&text))?;
     Ok(ExitCode::SUCCESS)

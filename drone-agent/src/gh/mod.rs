@@ -41,7 +41,7 @@ pub fn run(args: Vec<OsString>) -> Result<ExitCode, Failure> {
     }
     match Auth::of(&call) {
         Auth::None => {}
-        Auth::Status => return auth::status(&host_agent),
+        Auth::Status => return auth::status(&host_agent.identity().map_err(failed)?),
         Auth::GitCredential => return crate::credential::run(args.get(2..).unwrap_or_default()),
         Auth::Token => auth::to_a_pipe_only()?,
         Auth::Refused(verb) => return Err(auth::refusal(&verb)),

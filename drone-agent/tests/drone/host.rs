@@ -180,7 +180,7 @@ fn identity() -> String {
     };
     format!(
         r#"{{"drone":"acme-web","repo":"acme/web","forge":"forge.test","git_url":"https://forge.test",
-        "granted":[{},{}],"host_agent_version":"9.9.9"}}"#,
+        "granted":[{},{}],"host_agent_version":"9.9.9","ca_pem":"CERTIFICATE\n"}}"#,
         granted("acme/web"),
         granted("acme/lib")
     )

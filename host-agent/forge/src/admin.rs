@@ -2,21 +2,24 @@
 //! forge's user only. The crate page lists its calls.
 
 use std::{
+    convert::Infallible,
     io,
     os::unix::{
         fs::PermissionsExt as _,
         net::{UnixListener, UnixStream},
     },
     path::Path,
+    sync::Arc,
     time::Duration,
 };
 
 use http::{Method, Request as HttpRequest, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, service::service_fn};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::json_time,
@@ -26,6 +29,7 @@ use crate::{
     reply::{Reply, json_reply},
     request::{BODY_LIMIT, decode_segments},
     rest::app::selection,
+    server,
 };
 
 /// Name of the socket in the data directory.
@@ -46,6 +50,19 @@ pub(crate) fn bind(data_dir: &Path) -> io::Result<UnixListener> {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Serves one connection of the socket.
+pub(crate) async fn serve(
+    forge: Arc<Forge>,
+    stream: tokio::net::UnixStream,
+    stop: &CancellationToken,
+) {
+    let service = service_fn(move |request: HttpRequest<Incoming>| {
+        let forge = Arc::clone(&forge);
+        async move { Ok::<_, Infallible>(answer(&forge, request).await) }
+    });
+    server::drive(stream, service, stop).await;
 }
 
 /// Why an admin call was not done.
@@ -106,7 +123,7 @@ impl Call {
     }
 }
 
-pub(crate) async fn answer(forge: &Forge, request: HttpRequest<Incoming>) -> Reply {
+async fn answer(forge: &Forge, request: HttpRequest<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let read = timeout(BODY_DEADLINE, Limited::new(body, BODY_LIMIT).collect()).await;
     let Ok(Ok(body)) = read else {
@@ -116,9 +133,10 @@ pub(crate) async fn answer(forge: &Forge, request: HttpRequest<Incoming>) -> Rep
         return Failure::NoSuchCall.into_reply();
     };
     let call = Call { method: parts.method, segments, body: body.to_bytes().to_vec() };
-    let result = match things(forge, &call).await {
-        Err(Failure::NoSuchCall) => switches(forge, &call),
-        result => result,
+    let result = match call.segments.first().map(String::as_str) {
+        Some("repositories") => repositories(forge, &call).await,
+        Some("state" | "accounts" | "installations") => owners(forge, &call),
+        _ => switches(forge, &call),
     };
     forge.store.persisted().await;
     match result {
@@ -127,8 +145,8 @@ pub(crate) async fn answer(forge: &Forge, request: HttpRequest<Incoming>) -> Rep
     }
 }
 
-/// Calls about what the forge holds.
-async fn things(forge: &Forge, call: &Call) -> Result<Value, Failure> {
+/// Calls about accounts and installations.
+fn owners(forge: &Forge, call: &Call) -> Result<Value, Failure> {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     let id = |id: u64| json!({"id": id});
     match (call.method.as_str(), segments.as_slice()) {
@@ -144,27 +162,6 @@ async fn things(forge: &Forge, call: &Call) -> Result<Value, Failure> {
             operate::rename_account(forge, login, &new)?;
             done()
         }
-        ("POST", ["repositories"]) => {
-            Ok(id(operate::create_repository(forge, &call.json()?).await?))
-        }
-        ("PATCH", ["repositories", owner, name]) => {
-            operate::change_repository(forge, (owner, name), &call.json()?)?;
-            done()
-        }
-        ("DELETE", ["repositories", owner, name]) => {
-            operate::delete_repository(forge, (owner, name)).await?;
-            done()
-        }
-        ("POST", ["repositories", owner, name, "checks"]) => {
-            Ok(id(operate::put_check(forge, (owner, name), &call.json()?).await?))
-        }
-        ("POST", ["repositories", owner, name, "runs"]) => {
-            Ok(id(operate::put_run(forge, (owner, name), &call.json()?).await?))
-        }
-        ("PATCH", ["repositories", owner, name, "runs", run]) => {
-            operate::change_run(forge, (owner, name), number(run)?, &call.json()?)?;
-            done()
-        }
         ("POST", ["installations"]) => Ok(id(operate::put_installation(forge, &call.json()?)?)),
         ("PATCH", ["installations", id]) => {
             operate::change_installation(forge, number(id)?, &call.json()?)?;
@@ -172,6 +169,34 @@ async fn things(forge: &Forge, call: &Call) -> Result<Value, Failure> {
         }
         ("DELETE", ["installations", id]) => {
             operate::delete_installation(forge, number(id)?)?;
+            done()
+        }
+        _ => Err(Failure::NoSuchCall),
+    }
+}
+
+/// Calls about repositories and what lives in them.
+async fn repositories(forge: &Forge, call: &Call) -> Result<Value, Failure> {
+    let segments: Vec<&str> = call.segments.iter().skip(1).map(String::as_str).collect();
+    let id = |id: u64| Ok(json!({"id": id}));
+    match (call.method.as_str(), segments.as_slice()) {
+        ("POST", []) => id(operate::create_repository(forge, &call.json()?).await?),
+        ("PATCH", [owner, name]) => {
+            operate::change_repository(forge, (owner, name), &call.json()?)?;
+            done()
+        }
+        ("DELETE", [owner, name]) => {
+            operate::delete_repository(forge, (owner, name)).await?;
+            done()
+        }
+        ("POST", [owner, name, "checks"]) => {
+            id(operate::put_check(forge, (owner, name), &call.json()?).await?)
+        }
+        ("POST", [owner, name, "runs"]) => {
+            id(operate::put_run(forge, (owner, name), &call.json()?).await?)
+        }
+        ("PATCH", [owner, name, "runs", run]) => {
+            operate::change_run(forge, (owner, name), number(run)?, &call.json()?)?;
             done()
         }
         _ => Err(Failure::NoSuchCall),
@@ -299,7 +324,16 @@ fn summary(state: &State) -> Value {
             })
         })
         .collect();
-    let installations: Vec<Value> = state
+    json!({
+        "app": {"id": state.app.id, "client_id": state.app.client_id, "slug": state.app.slug},
+        "accounts": accounts,
+        "repositories": repositories,
+        "installations": installations(state),
+    })
+}
+
+fn installations(state: &State) -> Vec<Value> {
+    state
         .installations
         .values()
         .map(|one| {
@@ -312,11 +346,5 @@ fn summary(state: &State) -> Value {
                 "suspended": one.suspended,
             })
         })
-        .collect();
-    json!({
-        "app": {"id": state.app.id, "client_id": state.app.client_id, "slug": state.app.slug},
-        "accounts": accounts,
-        "repositories": repositories,
-        "installations": installations,
-    })
+        .collect()
 }

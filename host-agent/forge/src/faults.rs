@@ -1,10 +1,7 @@
 //! Faults that tests switch on: what an outage, a slow link or a rate limit looks like from
 //! outside.
 
-use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -192,14 +189,6 @@ impl FaultKind {
     /// True for what only a mint can suffer; method and path do not matter there.
     fn widens(&self) -> bool {
         matches!(self, Self::WidenMint | Self::WidenPermissions)
-    }
-
-    /// How long it holds a call up.
-    pub fn delay(&self) -> Option<Duration> {
-        match self {
-            Self::Delay { milliseconds } => Some(Duration::from_millis(*milliseconds)),
-            _ => None,
-        }
     }
 }
 

@@ -15,7 +15,7 @@ pub enum ListenError {
     #[error("the local forge listens on loopback and private bridge addresses only, not on {0}")]
     Public(IpAddr),
     /// Somebody else has the port.
-    #[error("{addr} is in use by {holder}; stop that, or let the forge listen elsewhere")]
+    #[error("{addr} is in use by {holder}; stop that, or give the forge another `listen` address")]
     Taken {
         /// The address.
         addr: SocketAddr,

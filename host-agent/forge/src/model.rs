@@ -87,6 +87,9 @@ pub struct Repository {
     /// One line about it.
     #[serde(default)]
     pub description: String,
+    /// Id of the repository it was forked from.
+    #[serde(default)]
+    pub fork_of: Option<u64>,
     /// When it was created.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

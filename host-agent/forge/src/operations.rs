@@ -125,38 +125,43 @@ pub fn rename_account(forge: &Forge, login: &str, new: &str) -> Result<()> {
 /// For a name that cannot be, and when the seed fails.
 pub async fn create_repository(forge: &Forge, spec: &RepositorySpec) -> Result<u64> {
     check_name(&spec.name)?;
-    if let Some(id) =
-        forge.store.read(|state| state.repository(&spec.owner, &spec.name).map(|repo| repo.id))
-    {
+    let known = |state: &State| state.repository(&spec.owner, &spec.name).map(|repo| repo.id);
+    if let Some(id) = forge.store.read(known) {
         return Ok(id);
+    }
+    let fork_of = origin(forge, spec)?;
+    let mut seed = spec.clone();
+    if let Some(origin) = fork_of {
+        seed.directory = Some(forge.git_dir(origin));
     }
     let owner = AccountSpec { login: spec.owner.clone(), ..AccountSpec::default() };
     let owner_id = put_account(forge, &owner)?;
     let id = forge.store.write(|state| state.claim_id(spec.id));
-    let seeded = seed::create(&forge.git(id), spec).await;
+    let seeded = seed::create(&forge.git(id), &seed).await;
     let default_branch = seeded.map_err(|source| OperationError::Seed {
         repository: format!("{}/{}", spec.owner, spec.name),
         source,
     })?;
-    let repository = Repository {
-        id,
-        owner_id,
-        name: spec.name.clone(),
-        private: !spec.public,
-        default_branch,
-        description: spec.description.clone(),
-        created_at: forge.clock.now(),
-        former_names: Vec::new(),
-        next_number: 1,
-        pulls: Vec::new(),
-        issues: Vec::new(),
-        check_runs: Vec::new(),
-        statuses: Vec::new(),
-        runs: Vec::new(),
-        labels: ["bug", "documentation", "enhancement"].map(str::to_owned).to_vec(),
-    };
-    forge.store.write(|state| state.repositories.insert(id, repository));
-    Ok(id)
+    let mut repository = Repository::new((id, owner_id), &spec.name, forge.clock.now());
+    repository.private = !spec.public;
+    repository.default_branch = default_branch;
+    repository.description.clone_from(&spec.description);
+    repository.fork_of = fork_of;
+    forge.store.write(|state| match known(state) {
+        // Somebody else was quicker; nothing leads to what was seeded here.
+        Some(first) => Ok(first),
+        None => {
+            state.repositories.insert(id, repository);
+            Ok(id)
+        }
+    })
+}
+
+/// The id of the repository to fork, if it is to be one.
+fn origin(forge: &Forge, spec: &RepositorySpec) -> Result<Option<u64>> {
+    let Some(name) = &spec.fork_of else { return Ok(None) };
+    let named = name.split_once('/').ok_or_else(|| OperationError::Name(name.clone()))?;
+    forge.store.read(|state| repository_id(state, named)).map(Some)
 }
 
 /// The id of `owner/name`.

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::{
     forge::Forge,
-    git::{Git, GitError},
+    git::{Git, GitError, merge},
     issues::fresh_issue,
-    model::{Merge, OpenState, Pull, Repository, Review, ReviewState},
+    model::{Merge, OpenState, Pull, Repository, Review, ReviewState, State},
     reply::Refusal,
 };
 
@@ -182,7 +182,21 @@ fn resolve_head(forge: &Forge, repo_id: u64, new: &NewPull) -> Result<(u64, Stri
             })?
             .ok_or_else(|| Refusal::validation("PullRequest", "head", "invalid", ""))?,
     };
+    let related = forge.store.read(|state| network(state, from) == network(state, repo_id));
+    if !related {
+        return Err(Refusal::validation("PullRequest", "head", "invalid", ""));
+    }
     Ok((from, branch.to_owned()))
+}
+
+/// The repository that all forks of a network come from.
+fn network(state: &State, repo_id: u64) -> u64 {
+    let mut id = repo_id;
+    // A fork is younger than its origin, so this ends.
+    while let Some(origin) = state.repositories.get(&id).and_then(|repo| repo.fork_of) {
+        id = origin;
+    }
+    id
 }
 
 /// Commits of `head` that `base` has not, oldest first.
@@ -274,39 +288,18 @@ pub async fn merge(
     request: &MergeRequest,
 ) -> Result<String, Refusal> {
     refresh(forge, repo_id).await?;
-    let (pull, head_label) = forge
+    let (pull, usual_title) = forge
         .with_repo(repo_id, |state, repo| {
-            let owner = repo.owner_id;
-            repo.pull(number)
-                .cloned()
-                .map(|pull| (format!("{}/{}", state.login(owner), pull.head), pull))
+            repo.pull(number).map(|pull| (pull.clone(), merge_title(state, repo, pull)))
         })?
-        .map(|(label, pull)| (pull, label))
         .ok_or_else(Refusal::not_found)?;
-    if pull.issue.state != OpenState::Open || pull.draft {
-        return Err(not_mergeable("Pull Request is not mergeable"));
-    }
-    if request.expected_head.as_ref().is_some_and(|expected| *expected != pull.head_sha) {
-        let message = "Head branch was modified. Review and try the merge again.";
-        return Err(Refusal::new(http::StatusCode::CONFLICT, message));
-    }
+    check_mergeable(&pull, request)?;
     let git = forge.git(repo_id);
     let base = git.branch(&pull.base).await.ok_or_else(Refusal::not_found)?;
-    let title = request.title.clone().unwrap_or_else(|| match request.method {
-        Method::Merge => format!("Merge pull request #{number} from {head_label}"),
-        Method::Squash | Method::Rebase => format!("{} (#{number})", pull.issue.title),
-    });
-    let body = request.message.clone().unwrap_or_else(|| match request.method {
-        Method::Merge => pull.issue.title.clone(),
-        Method::Squash | Method::Rebase => pull.issue.body.clone(),
-    });
-    let author = identity(forge, by);
-    let message = format!("{title}\n\n{body}");
-    let made =
-        crate::git::merge::make(&git, request.method, (&base, &pull.head_sha), (&message, &author))
-            .await
-            .map_err(internal)?
-            .ok_or_else(|| not_mergeable("Pull Request has merge conflicts"))?;
+    let message = message(&pull, usual_title, request);
+    let (ends, text) = ((base.as_str(), pull.head_sha.as_str()), (&*message, &identity(forge, by)));
+    let made = merge::make(&git, request.method, ends, text).await.map_err(internal)?;
+    let made = made.ok_or_else(|| not_mergeable("Pull Request has merge conflicts"))?;
     let reference = format!("refs/heads/{}", pull.base);
     git.run(&["update-ref", &reference, &made, &base]).await.map_err(internal)?;
     let now = forge.clock.now();
@@ -316,6 +309,37 @@ pub async fn merge(
         pull.merge = Some(Merge { commit: made.clone(), by, at: now });
         Ok(made)
     })
+}
+
+fn check_mergeable(pull: &Pull, request: &MergeRequest) -> Result<(), Refusal> {
+    if pull.issue.state != OpenState::Open || pull.draft {
+        return Err(not_mergeable("Pull Request is not mergeable"));
+    }
+    if request.expected_head.as_ref().is_some_and(|expected| *expected != pull.head_sha) {
+        let message = "Head branch was modified. Review and try the merge again.";
+        return Err(Refusal::new(http::StatusCode::CONFLICT, message));
+    }
+    Ok(())
+}
+
+/// First line of a merge commit when nobody gives another.
+pub fn merge_title(state: &State, repo: &Repository, pull: &Pull) -> String {
+    let head_repo = pull.head_repo.and_then(|id| state.repositories.get(&id)).unwrap_or(repo);
+    let owner = state.login(head_repo.owner_id);
+    format!("Merge pull request #{} from {owner}/{}", pull.issue.number, pull.head)
+}
+
+fn message(pull: &Pull, usual_title: String, request: &MergeRequest) -> String {
+    let issue = &pull.issue;
+    let (title, body) = match request.method {
+        Method::Merge => (usual_title, &issue.title),
+        Method::Squash | Method::Rebase => {
+            (format!("{} (#{})", issue.title, issue.number), &issue.body)
+        }
+    };
+    let title = request.title.as_ref().unwrap_or(&title);
+    let body = request.message.as_ref().unwrap_or(body);
+    format!("{title}\n\n{body}")
 }
 
 fn not_mergeable(message: &str) -> Refusal {

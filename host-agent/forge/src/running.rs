@@ -12,15 +12,12 @@ use crate::{
     forge::Forge,
     model::State,
     operations::{self, OperationError},
-    server,
+    server::DRAIN,
     spec::{
         AccountSpec, CheckSpec, InstallationChange, InstallationSpec, RepositoryChange,
         RepositorySpec, RunChange, RunSpec,
     },
 };
-
-/// Time that open connections get to end at a shutdown.
-const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Endpoints {
@@ -36,7 +33,8 @@ pub(crate) struct Tasks {
     pub(crate) saver: JoinHandle<()>,
 }
 
-/// A running forge. Dropping it ends it at once; [`shutdown`](Self::shutdown) lets it finish.
+/// A running forge. Dropping it ends it; [`shutdown`](Self::shutdown) waits until calls under way
+/// have their answers.
 #[derive(Debug)]
 pub struct RunningForge {
     forge: Arc<Forge>,
@@ -74,10 +72,7 @@ impl RunningForge {
                     continue;
                 };
                 let (forge, stop) = (Arc::clone(&forge), stop.clone());
-                tracker.spawn(async move {
-                    let serving = server::serve_admin(forge, stream);
-                    tokio::select! { () = stop.cancelled() => {}, () = serving => {} }
-                });
+                tracker.spawn(async move { admin::serve(forge, stream, &stop).await });
             }
         });
     }
@@ -316,11 +311,12 @@ impl RunningForge {
         operations::change_run(&self.forge, (owner, name), run_id, change)
     }
 
-    /// Stops listening, lets nothing linger, and leaves the state in its file.
+    /// Stops listening, gives calls under way five seconds, and leaves the state in its file.
     pub async fn shutdown(self) {
         self.tasks.stop.cancel();
         self.tasks.tracker.close();
-        let _ = timeout(DRAIN, self.tasks.tracker.wait()).await;
+        // What does not end by itself in time is ended by the runtime, as on a drop.
+        let _ = timeout(DRAIN * 2, self.tasks.tracker.wait()).await;
         let _ = timeout(DRAIN, self.forge.store.persisted()).await;
     }
 }

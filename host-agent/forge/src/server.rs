@@ -1,10 +1,14 @@
 //! Connections: TLS, HTTP/1.1, and what each call passes before a resource sees it.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Request as HttpRequest, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -29,6 +33,9 @@ use crate::{
 
 /// Time for a TLS handshake, and for a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Time that a call under way gets to end at a shutdown.
+pub const DRAIN: Duration = Duration::from_secs(5);
 
 /// Time for the body of a REST or GraphQL call.
 const BODY_DEADLINE: Duration = Duration::from_secs(60);
@@ -58,34 +65,46 @@ pub async fn accept(
         let _ = stream.set_nodelay(true);
         let (forge, tls, stop) = (Arc::clone(&forge), tls.clone(), stop.clone());
         tasks.spawn(async move {
-            let serving = async {
-                match tls {
-                    Some(tls) => {
-                        let shaken = timeout(HEAD_DEADLINE, tls.accept(stream)).await;
-                        if let Ok(Ok(stream)) = shaken {
-                            serve(forge, stream, "https").await;
-                        }
-                    }
-                    None => serve(forge, stream, "http").await,
-                }
+            let Some(tls) = tls else { return serve(forge, stream, "http", &stop).await };
+            let shaken = tokio::select! {
+                () = stop.cancelled() => return,
+                shaken = timeout(HEAD_DEADLINE, tls.accept(stream)) => shaken,
             };
-            tokio::select! { () = stop.cancelled() => {}, () = serving => {} }
+            if let Ok(Ok(stream)) = shaken {
+                serve(forge, stream, "https", &stop).await;
+            }
         });
     }
 }
 
-async fn serve<S>(forge: Arc<Forge>, stream: S, scheme: &'static str)
+async fn serve<I>(forge: Arc<Forge>, io: I, scheme: &'static str, stop: &CancellationToken)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    I: AsyncRead + AsyncWrite + Unpin,
 {
     let service = service_fn(move |request| {
         let forge = Arc::clone(&forge);
         async move { answer(&forge, request, scheme).await }
     });
+    drive(io, service, stop).await;
+}
+
+/// Serves a connection until it ends. After `stop` the call under way still gets its answer, if
+/// that comes soon.
+pub async fn drive<I, S>(io: I, service: S, stop: &CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<HttpRequest<Incoming>, Response = Reply>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
-    // A client that hangs up in the middle is its own affair.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(io), service));
+    // A client that hangs up in the middle is its own affair, here and below.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = timeout(DRAIN, connection).await;
 }
 
 /// The error that makes hyper close a connection without an answer.
@@ -99,35 +118,17 @@ async fn answer(
     scheme: &'static str,
 ) -> Result<Reply, io::Error> {
     let (mount, path) = mount(request.uri());
-    let method = request.method().clone();
-    let caller = auth::identify(forge, request.headers());
-    let mut call = Call {
-        method: method.to_string(),
-        path: path.clone(),
-        status: 0,
-        caller: caller.as_str().to_owned(),
-        token_sha256: match &caller {
-            Caller::Installation(token) => Some(token.sha256.chars().take(12).collect()),
-            Caller::Anonymous | Caller::App | Caller::Refused(_) => None,
-        },
-    };
-    let mut cut_after = None;
-    let mut struck = None;
-    for fault in forge.faults.strike(method.as_str(), &path) {
-        if let Some(delay) = fault.delay() {
-            tokio::time::sleep(delay).await;
-            continue;
-        }
-        match fault {
-            FaultKind::Cut => {
-                forge.calls.push(call);
-                return Err(cut());
-            }
-            FaultKind::CutAfter { bytes } => cut_after = Some(bytes),
-            other => struck = struck.or_else(|| fault_reply(forge, &other)),
-        }
+    let mut caller = auth::identify(forge, request.headers());
+    let mut call = log_entry(&request, &path, &caller);
+    let struck = strike(forge, request.method().as_str(), &path).await;
+    if struck.cut {
+        forge.calls.push(call);
+        return Err(cut());
     }
-    let mut reply = match struck {
+    if struck.bad_credentials {
+        caller = Caller::Refused(Refusal::bad_credentials());
+    }
+    let mut reply = match struck.reply {
         Some(reply) => reply,
         None => dispatch(forge, request, caller, (scheme, mount, &path)).await,
     };
@@ -135,10 +136,62 @@ async fn answer(
     call.status = reply.status().as_u16();
     forge.calls.push(call);
     finish(forge, mount, reply.headers_mut());
-    match cut_after {
+    match struck.cut_after {
         Some(bytes) => cut_short(reply, bytes).await,
         None => Ok(reply),
     }
+}
+
+fn log_entry(request: &HttpRequest<Incoming>, path: &str, caller: &Caller) -> Call {
+    Call {
+        method: request.method().to_string(),
+        path: path.to_owned(),
+        status: 0,
+        caller: caller.as_str().to_owned(),
+        token_sha256: match caller {
+            Caller::Installation(token) => Some(token.sha256.chars().take(12).collect()),
+            Caller::Anonymous | Caller::App | Caller::Refused(_) => None,
+        },
+    }
+}
+
+/// What the faults that are on do to a call.
+#[derive(Default)]
+struct Struck {
+    cut: bool,
+    cut_after: Option<u64>,
+    bad_credentials: bool,
+    reply: Option<Reply>,
+}
+
+/// Waits out the delays and collects the rest.
+async fn strike(forge: &Forge, method: &str, path: &str) -> Struck {
+    let mut struck = Struck::default();
+    for fault in forge.faults.strike(method, path) {
+        match fault {
+            FaultKind::Delay { milliseconds } => {
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            }
+            FaultKind::Cut => struck.cut = true,
+            FaultKind::CutAfter { bytes } => struck.cut_after = Some(bytes),
+            FaultKind::BadCredentials => struck.bad_credentials = true,
+            FaultKind::Status { status, message } => {
+                struck.reply = Some(status_reply(status, message));
+            }
+            FaultKind::RateLimit { retry_after, reset_seconds, status } => {
+                struck.reply = Some(rate_limited(forge, retry_after, reset_seconds, status));
+            }
+            // They strike where a token is minted.
+            FaultKind::WidenMint | FaultKind::WidenPermissions => {}
+        }
+    }
+    struck
+}
+
+fn status_reply(status: u16, message: Option<String>) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let usual = status.canonical_reason().unwrap_or("Unknown");
+    Refusal::new(status, message.unwrap_or_else(|| usual.to_owned())).into_reply()
 }
 
 /// Takes the mount off a path.
@@ -176,12 +229,9 @@ async fn dispatch(
     }
     let origin = format!("{scheme}://{}", host(&request));
     let (parts, body) = request.into_parts();
-    let body = match timeout(BODY_DEADLINE, Limited::new(body, BODY_LIMIT).collect()).await {
-        Ok(Ok(body)) => body.to_bytes().to_vec(),
-        Ok(Err(_)) => return Refusal::bad_json().into_reply(),
-        Err(_) => {
-            return Refusal::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout").into_reply();
-        }
+    let body = match read_body(body).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal.into_reply(),
     };
     let query = decode_query(parts.uri.query().unwrap_or_default());
     let (method, headers) = (parts.method, parts.headers);
@@ -192,6 +242,14 @@ async fn dispatch(
         rest::route(forge, &request).await
     };
     answer.unwrap_or_else(Refusal::into_reply)
+}
+
+async fn read_body(body: Incoming) -> Result<Vec<u8>, Refusal> {
+    match timeout(BODY_DEADLINE, Limited::new(body, BODY_LIMIT).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+        Ok(Err(_)) => Err(Refusal::bad_json()),
+        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout")),
+    }
 }
 
 /// Owners that GitHub keeps for itself, so that `/repos/x/info/refs` is no git path.
@@ -227,26 +285,6 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Box<Reply>> {
             )
             .into_reply(),
         )),
-    }
-}
-
-fn fault_reply(forge: &Forge, fault: &FaultKind) -> Option<Reply> {
-    match fault {
-        FaultKind::Status { status, message } => {
-            let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_GATEWAY);
-            let usual = status.canonical_reason().unwrap_or("Unknown");
-            let message = message.clone().unwrap_or_else(|| usual.to_owned());
-            Some(Refusal::new(status, message).into_reply())
-        }
-        FaultKind::BadCredentials => Some(Refusal::bad_credentials().into_reply()),
-        FaultKind::RateLimit { retry_after, reset_seconds, status } => {
-            Some(rate_limited(forge, *retry_after, *reset_seconds, *status))
-        }
-        FaultKind::Delay { .. }
-        | FaultKind::Cut
-        | FaultKind::CutAfter { .. }
-        | FaultKind::WidenMint
-        | FaultKind::WidenPermissions => None,
     }
 }
 
@@ -302,18 +340,4 @@ async fn cut_short(reply: Reply, bytes: u64) -> Result<Reply, io::Error> {
     let first = Ok(hyper::body::Frame::data(whole.slice(..kept)));
     let pieces = futures_util::stream::iter([first, Err(cut())]);
     Ok(Reply::from_parts(parts, http_body_util::StreamBody::new(pieces).boxed_unsync()))
-}
-
-/// Serves one connection of the admin socket; see [`crate::admin`].
-pub async fn serve_admin<S>(forge: Arc<Forge>, stream: S)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(move |request: HttpRequest<Incoming>| {
-        let forge = Arc::clone(&forge);
-        async move { Ok::<_, Infallible>(crate::admin::answer(&forge, request).await) }
-    });
-    let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }

@@ -46,6 +46,10 @@ pub struct RepositorySpec {
     /// One line about it.
     #[serde(default)]
     pub description: String,
+    /// `owner/name` of the repository to fork: its branches and tags are the seed, and pull
+    /// requests may go from one to the other.
+    #[serde(default)]
+    pub fork_of: Option<String>,
     /// Seed: paths and their text, committed as the first commit.
     #[serde(default)]
     pub files: BTreeMap<String, SeedFile>,

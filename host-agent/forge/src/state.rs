@@ -7,6 +7,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::model::{
@@ -105,7 +106,32 @@ impl State {
     }
 }
 
+/// Labels that every repository begins with, some of GitHub's.
+const LABELS: [&str; 3] = ["bug", "documentation", "enhancement"];
+
 impl Repository {
+    /// A private repository without anything in it.
+    pub fn new((id, owner_id): (u64, u64), name: &str, now: OffsetDateTime) -> Self {
+        Self {
+            id,
+            owner_id,
+            name: name.to_owned(),
+            private: true,
+            default_branch: String::new(),
+            description: String::new(),
+            fork_of: None,
+            created_at: now,
+            former_names: Vec::new(),
+            next_number: 1,
+            pulls: Vec::new(),
+            issues: Vec::new(),
+            check_runs: Vec::new(),
+            statuses: Vec::new(),
+            runs: Vec::new(),
+            labels: LABELS.map(str::to_owned).to_vec(),
+        }
+    }
+
     /// A pull request by number.
     pub fn pull(&self, number: u64) -> Option<&Pull> {
         self.pulls.iter().find(|pull| pull.issue.number == number)

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -25,6 +25,9 @@ const HELPER: &str = "!f() { test \"$1\" = get || return 0; IFS= read -r token \
 /// How often git may ask for the token during one clone.
 const TOKEN_READS: usize = 4;
 
+/// Time between two lines that say how far a clone is.
+const PROGRESS: Duration = Duration::from_secs(1);
+
 /// How long a look into a fresh clone may take.
 const LOOK: Duration = Duration::from_secs(30);
 
@@ -40,9 +43,14 @@ impl Checkouts for Machine {
         run.environment.push((TOKEN_PIPE, pipe.path().into()));
         run.arguments.extend(clone_arguments(request));
         let mut last = String::new();
+        let mut shown = None;
         let status = run
             .lines(|pipe, text| {
-                let _ = lines.send(OutputLine::Progress(text.to_owned()));
+                if shown.is_none_or(|shown: Instant| shown.elapsed() > PROGRESS) || !is_share(text)
+                {
+                    shown = Some(Instant::now());
+                    let _ = lines.send(OutputLine::Progress(text.trim_end().to_owned()));
+                }
                 if pipe == Pipe::Err && (text.starts_with("fatal:") || last.is_empty()) {
                     last = text.trim_start_matches("fatal: ").to_owned();
                 }
@@ -135,6 +143,11 @@ fn host_and_port(url: &str) -> Option<(&str, u16)> {
         Some((host, port)) => Some((host, port.parse().ok()?)),
         None => Some((authority, 443)),
     }
+}
+
+/// Whether a line is one of hundreds that only count up.
+fn is_share(text: &str) -> bool {
+    text.contains("% (") && !text.contains("100%")
 }
 
 fn refusal(request: &CloneRequest, last: String) -> CloneError {

@@ -4,7 +4,6 @@ mod handle;
 mod socket;
 
 use std::convert::Infallible;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,19 +32,12 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// Connections at once; a client needs one, and one more to cancel.
 const CONNECTIONS: usize = 256;
 
-/// Makes this host agent the one writer of its state directory, for as long as it is held.
-#[derive(Debug)]
-pub struct StateLock {
-    _file: File,
-}
-
 /// A bound control socket; nobody is answered before [`Server::serve`].
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
     socket: PathBuf,
     default_forge: ForgeHost,
-    lock: StateLock,
 }
 
 impl Server {
@@ -56,16 +48,17 @@ impl Server {
     /// When another host agent has the state directory or answers on the socket, or when they
     /// cannot be made.
     pub fn bind(config: &Config) -> Result<Self, Failure> {
-        let lock = StateLock { _file: socket::lock_state(&config.paths)? };
+        let lock = socket::lock_state(&config.paths)?;
         let path = config.paths.control_socket();
         let listener = socket::bind(&path)?;
+        // Ends with the process, and so after everything in it that writes state.
+        std::mem::forget(lock);
         let default_forge = config.default_forge().clone();
-        Ok(Self { listener, socket: path, default_forge, lock })
+        Ok(Self { listener, socket: path, default_forge })
     }
 
-    /// Answers until `shutdown`; then cancels what is under way and waits for its rollback. The
-    /// lock is to be kept until everything else that writes state has ended, too.
-    pub async fn serve<D: Drones>(self, drones: Arc<D>, shutdown: CancellationToken) -> StateLock {
+    /// Answers until `shutdown`; then cancels what is under way and waits for its rollback.
+    pub async fn serve<D: Drones>(self, drones: Arc<D>, shutdown: CancellationToken) {
         let operations = Arc::new(Operations::default());
         let api = Arc::new(Api {
             drones,
@@ -100,7 +93,6 @@ impl Server {
         }
         // What is left has nobody to answer, but a rollback to finish; its steps have deadlines.
         operations.wait().await;
-        self.lock
     }
 }
 

@@ -17,7 +17,7 @@ use hatchery::control::api::{
     Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
 };
 use hatchery::control::client::Client;
-use hatchery::control::server::{Server, StateLock};
+use hatchery::control::server::Server;
 use hatchery::lifecycle::{LogSource, Progress};
 
 /// What the double did, as tests wait for it.
@@ -172,7 +172,7 @@ pub struct Host {
     pub client: Client,
     pub double: Arc<Double>,
     pub shutdown: CancellationToken,
-    pub served: JoinHandle<StateLock>,
+    pub served: JoinHandle<()>,
     pub directory: tempfile::TempDir,
 }
 

@@ -104,19 +104,25 @@ pub fn comment(state: &State, comment: &Comment, url: &str) -> Out {
 
 /// Labels by name.
 pub fn labels(repo: &Repository, names: &[String], args: &Args) -> Out {
-    let nodes = names
-        .iter()
-        .map(|name| {
-            Out::fields(
-                "Label",
-                [
-                    ("id", Out::leaf(NodeId::Label(repo.id, name.clone()).encode())),
-                    ("name", Out::leaf(name.as_str())),
-                    ("color", Out::leaf("ededed")),
-                    ("description", Out::leaf("")),
-                ],
-            )
-        })
-        .collect();
+    let nodes = names.iter().map(|name| label(repo, name)).collect();
     connection("LabelConnection", nodes, args)
+}
+
+/// `label(name:)`: null for one the repository has not.
+pub fn label_named(repo: &Repository, args: &Args) -> Out {
+    let wanted = args.get("name").and_then(|name| name.as_str()).unwrap_or_default();
+    let found = repo.labels.iter().find(|name| name.eq_ignore_ascii_case(wanted));
+    Out::or_null(found.map(|name| label(repo, name)))
+}
+
+fn label(repo: &Repository, name: &str) -> Out {
+    Out::fields(
+        "Label",
+        [
+            ("id", Out::leaf(NodeId::Label(repo.id, name.to_owned()).encode())),
+            ("name", Out::leaf(name)),
+            ("color", Out::leaf("ededed")),
+            ("description", Out::leaf("")),
+        ],
+    )
 }

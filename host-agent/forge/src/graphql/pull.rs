@@ -12,7 +12,7 @@ use crate::{
     git::merge,
     model::{OpenState, Pull, Repository, Review, ReviewState, State},
     permissions::Level,
-    pulls::commits_between,
+    pulls::{commits_between, merge_title},
     reply::Refusal,
 };
 
@@ -49,16 +49,11 @@ fn plain(
 ) -> Out {
     let head_repo = pull.head_repo.map_or(Some(repo), |id| state.repositories.get(&id));
     let at = |id: u64| Out::object("Repository", Source::Repository(id));
-    let commit = |sha: &str| Out::object("Commit", Source::Commit(repo.id, sha.to_owned()));
-    let merged = pull.merge.as_ref();
     match field {
         "id" => Out::leaf(NodeId::Pull(repo.id, pull.issue.number).encode()),
         "state" => Out::leaf(repository::pull_state(pull)),
         "closed" => Out::leaf(pull.issue.state == OpenState::Closed),
-        "merged" => Out::leaf(merged.is_some()),
-        "mergedAt" => Out::leaf(merged.map(|merge| json_time(merge.at))),
-        "mergedBy" => Out::or_null(merged.map(|merge| issue::author(state, merge.by))),
-        "mergeCommit" => Out::or_null(merged.map(|merge| commit(&merge.commit))),
+        "merged" | "mergedAt" | "mergedBy" | "mergeCommit" => merged((state, repo, pull), field),
         "isDraft" => Out::leaf(pull.draft),
         "isCrossRepository" => Out::leaf(pull.head_repo.is_some()),
         "maintainerCanModify" | "isInMergeQueue" | "isMergeQueueEnabled" => Out::leaf(false),
@@ -69,8 +64,7 @@ fn plain(
         "headRefOid" => Out::leaf(pull.head_sha.as_str()),
         "headRepository" => Out::or_null(head_repo.map(|head| at(head.id))),
         "headRepositoryOwner" => {
-            let owner = head_repo.and_then(|head| state.accounts.get(&head.owner_id));
-            Out::or_null(owner.map(query::object))
+            Out::or_null(head_repo.map(|head| issue::author(state, head.owner_id)))
         }
         "reviewDecision" => Out::leaf(decision(pull)),
         "reviews" => reviews(context, (state, repo, pull), pull.reviews.iter(), args),
@@ -82,13 +76,22 @@ fn plain(
             reviews(context, (state, repo, pull), latest.map(|(_, review)| review), args)
         }
         "reviewRequests" => review_requests((state, pull), args),
-        "viewerMergeHeadlineText" => {
-            let owner = state.login(repo.owner_id);
-            let number = pull.issue.number;
-            Out::leaf(format!("Merge pull request #{number} from {owner}/{}", pull.head))
-        }
+        "viewerMergeHeadlineText" => Out::leaf(merge_title(state, repo, pull)),
         "viewerMergeBodyText" => Out::leaf(pull.issue.title.as_str()),
         _ => issue::common(context, (state, repo, &pull.issue), ("pull", field), args),
+    }
+}
+
+/// How it ended in its base, if it did.
+fn merged((state, repo, pull): (&State, &Repository, &Pull), field: &str) -> Out {
+    let Some(merge) = &pull.merge else {
+        return if field == "merged" { Out::leaf(false) } else { Out::null() };
+    };
+    match field {
+        "mergedAt" => Out::leaf(json_time(merge.at)),
+        "mergedBy" => issue::author(state, merge.by),
+        "mergeCommit" => Out::object("Commit", Source::Commit(repo.id, merge.commit.clone())),
+        _ => Out::leaf(true),
     }
 }
 

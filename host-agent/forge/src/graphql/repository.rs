@@ -103,29 +103,45 @@ fn plain(
     field: &str,
     args: &Args,
 ) -> Out {
-    let full_name = state.full_name(repo);
     let owner = state.accounts.get(&repo.owner_id);
+    let page = || context.request.html_url(&format!("/{}", state.full_name(repo)));
+    let in_organization = || owner.is_some_and(|owner| owner.kind == AccountKind::Organization);
     match field {
         "id" => Out::leaf(NodeId::Repository(repo.id).encode()),
         "databaseId" => Out::leaf(repo.id),
         "name" => Out::leaf(repo.name.as_str()),
-        "nameWithOwner" => Out::leaf(full_name),
+        "nameWithOwner" => Out::leaf(state.full_name(repo)),
         "owner" => Out::or_null(owner.map(query::object)),
         "description" => Out::leaf(repo.description.as_str()),
-        "url" => Out::leaf(context.request.html_url(&format!("/{full_name}"))),
+        "url" => Out::leaf(page()),
         "isPrivate" => Out::leaf(repo.private),
-        "isInOrganization" => {
-            Out::leaf(owner.is_some_and(|owner| owner.kind == AccountKind::Organization))
-        }
+        "isFork" => Out::leaf(repo.fork_of.is_some()),
+        "parent" => Out::or_null(parent(context, (state, repo))),
+        "isInOrganization" => Out::leaf(in_organization()),
         "visibility" => Out::leaf(if repo.private { "PRIVATE" } else { "PUBLIC" }),
         "createdAt" | "pushedAt" | "updatedAt" => Out::leaf(json_time(repo.created_at)),
         "viewerPermission" => Out::leaf(permission(context, (state, repo))),
+        "label" => issue::label_named(repo, args),
+        "labels" => issue::labels(repo, &repo.labels, args),
+        _ => fixed(field, args),
+    }
+}
+
+/// The fork's origin, if the caller may see it.
+fn parent(context: &Context<'_>, (state, repo): (&State, &Repository)) -> Option<Out> {
+    let parent = state.repositories.get(&repo.fork_of?)?;
+    let seen = context.request.caller.may(state, parent, "metadata", Level::Read).is_ok();
+    seen.then(|| Out::object("Repository", Source::Repository(parent.id)))
+}
+
+/// Fields that are the same for every repository here.
+fn fixed(field: &str, args: &Args) -> Out {
+    match field {
         "viewerDefaultMergeMethod" => Out::leaf("MERGE"),
         "hasIssuesEnabled" | "mergeCommitAllowed" | "squashMergeAllowed" | "rebaseMergeAllowed" => {
             Out::leaf(true)
         }
-        "isFork"
-        | "isArchived"
+        "isArchived"
         | "isTemplate"
         | "hasProjectsEnabled"
         | "hasWikiEnabled"
@@ -133,7 +149,6 @@ fn plain(
         | "deleteBranchOnMerge" => Out::leaf(false),
         "stargazerCount" | "forkCount" => Out::leaf(0),
         "issueTemplates" | "pullRequestTemplates" => Out::List(Vec::new()),
-        "labels" => issue::labels(repo, &repo.labels, args),
         "assignableUsers" => connection("UserConnection", Vec::new(), args),
         "milestones" => connection("MilestoneConnection", Vec::new(), args),
         _ => Out::null(),

@@ -109,7 +109,7 @@ pub fn describe(request: &Request, state: &State, repo: &Repository) -> Value {
         "visibility": if repo.private { "private" } else { "public" },
         "owner": owner.map(|account| users::simple(request, account)),
         "description": repo.description,
-        "fork": false,
+        "fork": repo.fork_of.is_some(),
         "archived": false,
         "disabled": false,
         "default_branch": repo.default_branch,

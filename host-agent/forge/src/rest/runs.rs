@@ -49,6 +49,16 @@ pub fn route(forge: &Forge, request: &Request, repo_id: u64, rest: &[&str]) -> A
         ("POST", ["runs", id, "rerun-failed-jobs"]) => {
             rerun(forge, repo_id, number(id)?, |job| job.conclusion.as_deref() != Some("success"))
         }
+        (_, ["jobs", ..]) => job_route(forge, request, repo_id, rest),
+        ("GET", ["workflows"]) => workflows(forge, request, repo_id),
+        ("GET", ["workflows", id]) => workflow(forge, request, repo_id, id),
+        ("GET", ["workflows", id, "runs"]) => of_workflow(forge, request, repo_id, id),
+        _ => Err(Refusal::not_found()),
+    }
+}
+
+fn job_route(forge: &Forge, request: &Request, repo_id: u64, rest: &[&str]) -> Answer {
+    match (request.method.as_str(), rest) {
         ("GET", ["jobs", id]) => job(forge, request, repo_id, number(id)?, |view, job| {
             reply::ok(&view.describe_job(job))
         }),
@@ -57,9 +67,6 @@ pub fn route(forge: &Forge, request: &Request, repo_id: u64, rest: &[&str]) -> A
             Ok(reply::text(StatusCode::OK, log))
         }),
         ("POST", ["jobs", id, "rerun"]) => rerun_job(forge, repo_id, number(id)?),
-        ("GET", ["workflows"]) => workflows(forge, request, repo_id),
-        ("GET", ["workflows", id]) => workflow(forge, request, repo_id, id),
-        ("GET", ["workflows", id, "runs"]) => of_workflow(forge, request, repo_id, id),
         _ => Err(Refusal::not_found()),
     }
 }

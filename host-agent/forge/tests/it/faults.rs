@@ -1,7 +1,10 @@
 //! Faults, the gate, and the admin socket.
 
 use http::{Method, StatusCode};
-use local_forge::{AdminClient, AdminError, FaultKind, FaultSpec, LocalForge, StartError};
+use local_forge::{
+    AdminClient, AdminError, FaultKind, FaultSpec, LocalForge, RunningForge, ServeOptions,
+    StartError,
+};
 use serde_json::json;
 
 use crate::support::{start, stderr};
@@ -87,6 +90,60 @@ async fn two_forges_do_not_share_a_data_directory() {
     let second = LocalForge::builder(forge.dir.path()).listen(listen).start().await;
     assert!(matches!(second, Err(StartError::DataDir { .. })), "{second:?}");
     assert!(forge.admin_socket().exists(), "the second took the socket of the first away");
+}
+
+#[tokio::test]
+async fn a_token_can_be_refused_for_a_while() {
+    let forge = start().await;
+    let token = forge.mint(&["web"], json!({"contents": "read"})).await;
+    forge.add_fault(FaultSpec::everywhere(FaultKind::BadCredentials).times(1).on("/repos"));
+    let repo = || forge.get("/repos/acme/web").bearer(&token).send();
+    assert_eq!(repo().await.message(), "Bad credentials");
+    assert_eq!(repo().await.status, StatusCode::OK);
+    forge.add_fault(FaultSpec::everywhere(FaultKind::BadCredentials).on("/acme/web.git"));
+    let url = format!("{}/acme/web.git", forge.url());
+    let output = forge.git(forge.dir.path(), Some(&token), &["ls-remote", &url]).await;
+    assert!(stderr(&output).contains("Authentication failed"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_shutdown_answers_the_call_under_way() {
+    let forge = start().await;
+    let path = format!("/app/installations/{}/access_tokens", forge.installation());
+    let (addr, jwt, client) = (forge.addr(), forge.jwt(), forge.client());
+    let gate = forge.hold_mint();
+    let mint = client.call("POST", &path, Some(json!({}))).bearer(&jwt);
+    let mint = tokio::spawn(mint.send());
+    gate.arrived().await;
+    let stop = tokio::spawn(forge.running.shutdown());
+    while tokio::net::TcpStream::connect(addr).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+    gate.open();
+    assert_eq!(mint.await.unwrap().status, StatusCode::CREATED);
+    stop.await.unwrap();
+}
+
+#[tokio::test]
+async fn it_serves_until_told_to_end_and_only_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = |listen: &str| ServeOptions {
+        data_dir: dir.path().to_owned(),
+        listen: Some(listen.parse().unwrap()),
+        repositories: vec![crate::support::repository("acme", "web")],
+        ..ServeOptions::default()
+    };
+    let never = std::future::pending::<()>;
+    let refused = local_forge::serve(options("0.0.0.0:0"), |_| {}, never()).await;
+    assert!(refused.unwrap_err().to_string().contains("loopback and private"));
+    let (told, until) = tokio::sync::oneshot::channel::<()>();
+    let ready = |forge: &RunningForge| {
+        assert!(forge.git_dir("acme", "web").is_some_and(|dir| dir.exists()));
+        told.send(()).unwrap();
+    };
+    let until = async { until.await.unwrap() };
+    local_forge::serve(options("127.0.0.1:0"), ready, until).await.unwrap();
+    assert!(!dir.path().join("admin.sock").exists());
 }
 
 #[tokio::test]

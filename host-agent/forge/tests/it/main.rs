@@ -5,5 +5,7 @@
 
 mod app_tokens;
 mod faults;
+mod gh;
 mod git;
+mod rest;
 mod support;

@@ -1,6 +1,7 @@
 //! A forge of one test, and clients for it.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Output, Stdio},
     sync::{Arc, OnceLock},
@@ -110,12 +111,17 @@ impl Forge {
         self.jwt_with(&json!({}))
     }
 
-    pub fn get(&self, path: &str) -> Call<'_> {
-        Call { forge: self, method: "GET", path: path.into(), headers: agent(), body: None }
+    /// An HTTP client that outlives the forge.
+    pub fn client(&self) -> Client {
+        Client { addr: self.addr(), ca_pem: self.ca_pem().to_owned() }
     }
 
-    pub fn post(&self, path: &str, body: Value) -> Call<'_> {
-        Call { method: "POST", body: Some(body), ..self.get(path) }
+    pub fn get(&self, path: &str) -> Call {
+        self.client().call("GET", path, None)
+    }
+
+    pub fn post(&self, path: &str, body: Value) -> Call {
+        self.client().call("POST", path, Some(body))
     }
 
     pub async fn mint_raw(&self, body: Value) -> Reply {
@@ -191,9 +197,21 @@ fn agent() -> Vec<(&'static str, String)> {
     vec![("user-agent", "local-forge-tests".into())]
 }
 
+/// A client that trusts one forge.
+pub struct Client {
+    addr: SocketAddr,
+    ca_pem: String,
+}
+
+impl Client {
+    pub fn call(self, method: &'static str, path: &str, body: Option<Value>) -> Call {
+        Call { client: self, method, path: path.into(), headers: agent(), body }
+    }
+}
+
 /// A REST or GraphQL call that is being put together.
-pub struct Call<'a> {
-    forge: &'a Forge,
+pub struct Call {
+    client: Client,
     method: &'static str,
     path: String,
     headers: Vec<(&'static str, String)>,
@@ -219,7 +237,7 @@ impl Reply {
     }
 }
 
-impl Call<'_> {
+impl Call {
     pub fn method(mut self, method: &'static str) -> Self {
         self.method = method;
         self
@@ -246,19 +264,19 @@ impl Call<'_> {
 
     pub async fn exchange(self) -> Result<Reply, Box<dyn std::error::Error>> {
         let mut roots = rustls::RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.forge.ca_pem().as_bytes())?)?;
+        roots.add(CertificateDer::from_pem_slice(self.client.ca_pem.as_bytes())?)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let tcp = TcpStream::connect(self.forge.addr()).await?;
-        let name = ServerName::from(self.forge.addr().ip());
+        let tcp = TcpStream::connect(self.client.addr).await?;
+        let name = ServerName::from(self.client.addr.ip());
         let tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
         let mut request = Request::builder().method(self.method).uri(&self.path);
-        request = request.header("host", self.forge.addr().to_string());
+        request = request.header("host", self.client.addr.to_string());
         for (name, value) in &self.headers {
             request = request.header(*name, value);
         }

@@ -70,7 +70,12 @@ fn host(spec: &ContainerSpec) -> HostConfig {
         ipc_mode: shared("ipc"),
         uts_mode: shared("uts"),
         userns_mode: shared("userns"),
-        cgroupns_mode: has("cgroupns").then_some(HostConfigCgroupnsModeEnum::HOST),
+        // With version 1 of cgroups the engine's own default is the host's.
+        cgroupns_mode: Some(if has("cgroupns") {
+            HostConfigCgroupnsModeEnum::HOST
+        } else {
+            HostConfigCgroupnsModeEnum::PRIVATE
+        }),
         ..hardening(tuning)
     }
 }
