@@ -51,7 +51,7 @@ docker_link() {
   for program in "$PREFIX"/engine/bin/*; do ln -sfn "$program" "$PREFIX/bin/"; done
   mkdir -p "$DOCKER_PLUGINS"
   for program in "$PREFIX"/engine/cli-plugins/*; do docker_link_one "$program" "$DOCKER_PLUGINS"; done
-  command -v docker || docker_link_one "$PREFIX/bin/docker" /usr/local/bin
+  if ! env PATH="${SERVICE_PATH#*:}" sh -c 'command -v docker'; then docker_link_one "$PREFIX/bin/docker" /usr/local/bin; fi
 }
 
 # docker_link_one PROGRAM DIRECTORY: never over anything that is there.
@@ -63,12 +63,14 @@ docker_link_one() {
 }
 
 docker_start() {
+  local name=dockerd
   if under_systemd && systemctl cat docker.service >/dev/null 2>&1; then
+    name=docker
     systemctl enable --now docker.service
   else
-    service_start dockerd "$(PATH=$SERVICE_PATH command -v dockerd)"
+    service_start dockerd "$(command -v dockerd)"
   fi
-  service_await dockerd docker_answers
+  service_await "$name" docker_answers
 }
 
 # docker_bridge_address: of the host on Docker's default bridge, where drones reach the local forge.

@@ -53,7 +53,6 @@ available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate
 debian_mirror() {
   local uri=
   if [ "$(os_field ID)" = debian ]; then
-    # shellcheck disable=SC2016 # apt's own variable
     uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E "$1" | head -n 1)
   fi
   printf '%s\n' "${uri:-$2}"

@@ -44,8 +44,8 @@ copy_tree() { cp -a "$1/." "$2/"; }
 atomic_dir() {
   local dir=$1 staging lock
   shift
-  mkdir -p "$(dirname "$dir")"
-  exec {lock}>"$dir.lock"
+  mkdir -p "$(dirname "$dir")" "$HATCHERY_CACHE/locks"
+  exec {lock}>"$HATCHERY_CACHE/locks/$(tr / - <<<"${dir#/}")"
   flock "$lock"
   rm -rf "$dir".part.*
   staging=$(mktemp -d "$dir.part.XXXXXX")

@@ -1,9 +1,8 @@
 # shellcheck shell=bash
 # A Rust toolchain new enough for the workspace: what is there if it serves, else the distribution's.
 
-# Cargo of a toolchain that rustup installed for this user is not always in PATH.
-if [ -d "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin" ]; then PATH=${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH; fi
-if [ -x "$HATCHERY_CACHE/rust/bin/cargo" ]; then PATH=$HATCHERY_CACHE/rust/bin:$PATH; fi
+# What rustup installed for this user is not always in PATH; ours comes first as soon as it is there.
+PATH=$HATCHERY_CACHE/rust/bin:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH
 export PATH
 
 # rust_wanted: the minimum version, as Cargo.toml says.

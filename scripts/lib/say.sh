@@ -84,6 +84,8 @@ ensure() {
     printf '  %s✓%s %-34s %s\n' "$SAY_GREEN" "$SAY_OFF" "$title" "${SAY_DIM}already there${SAY_OFF}"
   else
     step "$title" "$@"
+    # What was installed may lie ahead of what this shell remembers.
+    hash -r
   fi
 }
 

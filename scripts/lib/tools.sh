@@ -9,9 +9,8 @@ DEVCONTAINER_VERSION=0.89.0
 GH_SUITE=trixie
 GH_VERSION=2.46.0
 
-if [ -x "$HATCHERY_CACHE/node-$NODE_VERSION/node_modules/.bin/node" ]; then
-  PATH=$HATCHERY_CACHE/node-$NODE_VERSION/node_modules/.bin:$PATH
-fi
+# Ahead of an older one, as soon as it is there.
+PATH=$HATCHERY_CACHE/node-$NODE_VERSION/node_modules/.bin:$PATH
 
 node_ready() { command -v npm && version_at_least "$(node --version 2>/dev/null | tr -d v)" "$NODE_WANTED"; }
 
@@ -20,7 +19,7 @@ node_install() {
   if ! command -v node || ! command -v npm; then apt_install nodejs npm; fi
   if node_ready; then return; fi
   atomic_dir "$HATCHERY_CACHE/node-$NODE_VERSION" npm_fill "node@$NODE_VERSION"
-  PATH=$HATCHERY_CACHE/node-$NODE_VERSION/node_modules/.bin:$PATH
+  hash -r
   node_ready || fail "Node $NODE_WANTED or newer is needed, this is $(node --version)"
 }
 

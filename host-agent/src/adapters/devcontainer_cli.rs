@@ -164,6 +164,7 @@ impl Machine {
             environment,
             home: self.home.clone(),
             directory: self.scratch.clone(),
+            input: None,
             limit,
         }
     }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::process::Command;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::{ChildStdin, Command};
 
 /// Longest line handed on, in bytes; the rest of a longer one becomes further lines.
 const LINE_MAX: usize = 256 * 1024;
@@ -34,6 +34,8 @@ pub struct Run {
     pub home: PathBuf,
     /// Where it runs.
     pub directory: PathBuf,
+    /// What it reads from its standard input; `None`: nothing.
+    pub input: Option<String>,
     /// How long it may take.
     pub limit: Duration,
 }
@@ -82,6 +84,7 @@ impl Run {
     ) -> Result<ExitStatus, ExecError> {
         let mut child = self.command().spawn()?;
         let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+        let writing = feed(child.stdin.take(), self.input.clone().unwrap_or_default());
         let out = child.stdout.take().map(LineReader::new);
         let err = child.stderr.take().map(LineReader::new);
         let running = async {
@@ -100,7 +103,8 @@ impl Run {
             let _ = tokio::time::timeout(DRAIN, drain).await;
             Ok(status)
         };
-        let ended = tokio::time::timeout(self.limit, running).await;
+        let both = async { tokio::join!(running, writing).0 };
+        let ended = tokio::time::timeout(self.limit, both).await;
         drop(group);
         ended.unwrap_or(Err(ExecError::Deadline(self.limit)))
     }
@@ -133,12 +137,20 @@ impl Run {
             .env("HOME", &self.home)
             .envs(self.environment.iter().map(|(name, value)| (*name, value)))
             .current_dir(&self.directory)
-            .stdin(Stdio::null())
+            .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
         command
+    }
+}
+
+/// Writes all of `input` and closes the pipe. A program that does not read it to its end has its
+/// own reasons.
+async fn feed(pipe: Option<ChildStdin>, input: String) {
+    if let Some(mut pipe) = pipe {
+        let _ = pipe.write_all(input.as_bytes()).await;
     }
 }
 
@@ -214,6 +226,7 @@ mod tests {
             environment: vec![],
             home: "/nonexistent".into(),
             directory: "/".into(),
+            input: None,
             limit,
         }
     }

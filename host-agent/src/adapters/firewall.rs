@@ -1,5 +1,8 @@
 //! The host's firewall by `iptables`: a chain of ours, jumped to from `DOCKER-USER` (what drones
 //! send through the host) and from `INPUT` (what they send to it).
+//!
+//! Both chains are replaced in one transaction (`iptables-restore`), so that there is no moment
+//! without rules.
 
 use std::time::Duration;
 
@@ -12,61 +15,77 @@ const FORWARD: &str = "HATCHERY-FORWARD";
 /// Chain for packets to the host itself.
 const INPUT: &str = "HATCHERY-INPUT";
 
+/// Which chain of the host's jumps to which of ours.
+const JUMPS: [(&str, &str); 2] = [("DOCKER-USER", FORWARD), ("INPUT", INPUT)];
+
 /// How long one command may take, waiting for its lock included.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Seconds that iptables waits for the lock that Docker holds while it works.
+/// Seconds to wait for the lock that Docker holds while it works.
 const LOCK_SECONDS: &str = "10";
 
-/// Destinations that no drone may open a connection to: cloud metadata and link-local, tailnet.
-const DENIED_V4: [&str; 2] = ["169.254.0.0/16", "100.64.0.0/10"];
-const DENIED_V6: [&str; 2] = ["fe80::/10", "fd7a:115c:a1e0::/48"];
+/// One version of the Internet protocol.
+struct Family {
+    command: &'static str,
+    restore: &'static str,
+    /// Where no drone may open a connection to: cloud metadata and link-local, tailnets.
+    denied: [&'static str; 2],
+    of: fn(&std::net::IpAddr) -> bool,
+}
+
+const V4: Family = Family {
+    command: "iptables",
+    restore: "iptables-restore",
+    denied: ["169.254.0.0/16", "100.64.0.0/10"],
+    of: std::net::IpAddr::is_ipv4,
+};
+
+const V6: Family = Family {
+    command: "ip6tables",
+    restore: "ip6tables-restore",
+    denied: ["fe80::/10", "fd7a:115c:a1e0::/48"],
+    of: std::net::IpAddr::is_ipv6,
+};
 
 impl NetworkGuard for Machine {
     async fn guard(&self, rules: &GuardRules) -> Result<(), String> {
-        self.restore("iptables", rules, &DENIED_V4).await?;
+        self.apply(&V4, rules).await?;
         // A host without IPv6 has no table for it, and nothing to deny.
         if std::path::Path::new("/proc/sys/net/ipv6").exists() {
-            self.restore("ip6tables", rules, &DENIED_V6).await?;
+            self.apply(&V6, rules).await?;
         }
         Ok(())
     }
 }
 
 impl Machine {
-    /// Flushes and fills both chains, and sees that they are jumped to first.
-    async fn restore(
-        &self,
-        program: &str,
-        rules: &GuardRules,
-        denied: &[&str],
-    ) -> Result<(), String> {
-        let (forward, input) = (forward_rules(rules, denied), input_rules(rules));
-        for (chain, parent, rules) in [(FORWARD, "DOCKER-USER", forward), (INPUT, "INPUT", input)] {
-            let _ = self.iptables(program, &["-N", chain]).await;
-            let _ = self.iptables(program, &["-N", parent]).await;
-            self.iptables(program, &["-F", chain]).await?;
-            for rule in &rules {
-                let mut arguments = vec!["-A", chain];
-                arguments.extend(rule.split(' '));
-                self.iptables(program, &arguments).await?;
-            }
-            if self.iptables(program, &["-C", parent, "-j", chain]).await.is_err() {
-                self.iptables(program, &["-I", parent, "1", "-j", chain]).await?;
+    async fn apply(&self, family: &Family, rules: &GuardRules) -> Result<(), String> {
+        let table = table(family, rules);
+        self.firewall(family.restore, &["--noflush", "-w", LOCK_SECONDS], Some(table)).await?;
+        for (parent, chain) in JUMPS {
+            let locked = ["-w", LOCK_SECONDS];
+            let check = [&locked[..], &["-C", parent, "-j", chain]].concat();
+            if self.firewall(family.command, &check, None).await.is_err() {
+                let insert = [&locked[..], &["-I", parent, "1", "-j", chain]].concat();
+                self.firewall(family.command, &insert, None).await?;
             }
         }
         Ok(())
     }
 
-    async fn iptables(&self, program: &str, arguments: &[&str]) -> Result<(), String> {
-        let mut all = vec!["-w".into(), LOCK_SECONDS.into()];
-        all.extend(arguments.iter().map(Into::into));
+    async fn firewall(
+        &self,
+        program: &str,
+        arguments: &[&str],
+        input: Option<String>,
+    ) -> Result<(), String> {
         let run = Run {
             program: program.into(),
-            arguments: all,
+            arguments: arguments.iter().map(Into::into).collect(),
             environment: vec![],
             home: self.scratch.clone(),
             directory: self.scratch.clone(),
+            input,
             limit: LIMIT,
         };
         match run.output().await {
@@ -80,35 +99,59 @@ impl Machine {
     }
 }
 
-/// New connections of drones through the host: everywhere but to what is denied and to each other.
-fn forward_rules(rules: &GuardRules, denied: &[&str]) -> Vec<String> {
-    let mut lines = vec![];
+/// Both chains, as `iptables-restore --noflush` takes them: chains that are named are emptied and
+/// filled, all others stay. `DOCKER-USER` is named where Docker has not made it (IPv6).
+fn table(family: &Family, rules: &GuardRules) -> String {
+    let mut lines = vec!["*filter".to_owned()];
+    lines.extend([FORWARD, INPUT].map(|chain| format!(":{chain} - [0:0]")));
+    let resolvers: Vec<_> = rules.resolvers.iter().filter(|address| (family.of)(address)).collect();
     for interface in &rules.interfaces {
-        for network in denied {
-            lines.push(format!("-i {interface} -d {network} -m conntrack --ctstate NEW -j DROP"));
+        for (address, protocol) in
+            resolvers.iter().flat_map(|address| ["udp", "tcp"].map(|protocol| (address, protocol)))
+        {
+            let to = format!("-i {interface} -d {address} -p {protocol} --dport 53");
+            lines.push(format!("-A {FORWARD} {to} -j RETURN"));
+            lines.push(format!("-A {INPUT} {to} -j ACCEPT"));
+        }
+        let new = "-m conntrack --ctstate NEW -j DROP";
+        for network in family.denied {
+            lines.push(format!("-A {FORWARD} -i {interface} -d {network} {new}"));
         }
         for other in rules.interfaces.iter().filter(|other| *other != interface) {
-            lines.push(format!("-i {interface} -o {other} -j DROP"));
+            lines.push(format!("-A {FORWARD} -i {interface} -o {other} -j DROP"));
         }
+        for port in &rules.host_ports {
+            lines.push(format!("-A {INPUT} -i {interface} -p tcp --dport {port} -j ACCEPT"));
+        }
+        lines.push(format!("-A {INPUT} -i {interface} {new}"));
     }
-    lines
+    lines.push("COMMIT\n".to_owned());
+    lines.join("\n")
 }
 
-/// New connections of drones to the host itself: to the ports that stay open, nowhere else.
-fn input_rules(rules: &GuardRules) -> Vec<String> {
-    let mut lines = vec![];
-    for interface in &rules.interfaces {
-        for port in &rules.host_ports {
-            lines.push(format!("-i {interface} -p tcp --dport {port} -j ACCEPT"));
-        }
-        for resolver in &rules.resolvers {
-            for protocol in ["udp", "tcp"] {
-                lines.push(format!(
-                    "-i {interface} -d {resolver} -p {protocol} --dport 53 -j ACCEPT"
-                ));
-            }
-        }
-        lines.push(format!("-i {interface} -m conntrack --ctstate NEW -j DROP"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drone_reaches_the_open_ports_and_nothing_else_of_the_host() {
+        let rules = GuardRules {
+            interfaces: vec!["hatchery0".into(), "ht1".into()],
+            host_ports: vec![443],
+            resolvers: vec!["100.100.100.100".parse().expect("an address")],
+        };
+        let text = table(&V4, &rules);
+        let position = |line: &str| {
+            text.lines().position(|one| one == line).unwrap_or_else(|| panic!("no {line}: {text}"))
+        };
+        let open = position("-A HATCHERY-INPUT -i hatchery0 -p tcp --dport 443 -j ACCEPT");
+        let closed = "-A HATCHERY-INPUT -i hatchery0 -m conntrack --ctstate NEW -j DROP";
+        assert!(open < position(closed));
+        let resolver = "-A HATCHERY-FORWARD -i ht1 -d 100.100.100.100 -p udp --dport 53 -j RETURN";
+        let tailnet =
+            "-A HATCHERY-FORWARD -i ht1 -d 100.64.0.0/10 -m conntrack --ctstate NEW -j DROP";
+        assert!(position(resolver) < position(tailnet));
+        position("-A HATCHERY-FORWARD -i ht1 -o hatchery0 -j DROP");
+        assert!(!table(&V6, &rules).contains("100.100"));
     }
-    lines
 }

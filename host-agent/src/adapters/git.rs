@@ -102,6 +102,7 @@ impl Machine {
             ],
             home: self.scratch.clone(),
             directory,
+            input: None,
             limit,
         }
     }
@@ -211,6 +212,7 @@ mod tests {
             environment: vec![(TOKEN_PIPE, pipe.path().into())],
             home: directory.path().into(),
             directory: directory.path().into(),
+            input: None,
             limit: Duration::from_secs(10),
         };
         let (_, out, _) = run.output().await.expect("runs");

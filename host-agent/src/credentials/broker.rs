@@ -419,17 +419,22 @@ mod tests {
         let (broker, _audit) = broker(&rig);
         let record = rig.drone(&[("acme/web", WRITE)]);
         let scope = broker.scope(&record, &[]).expect("a scope");
-        // The token ends sooner than asked for, so the forge is asked, in vain.
-        rig.forge.set_clock_offset(-1200);
-        let first = broker.token_for(&record, &scope, MIN_VALID).await.expect("a token");
-        {
-            let mut cache = broker.cache();
-            let now = first.expires_at - Duration::from_secs(60);
-            let answer = cache.ask(&record.drone, 1, &scope, MIN_VALID, now).expect("an answer");
-            assert!(matches!(answer, Answer::Wait { fallback: Some(_), start: Some(_), .. }));
-        }
-        broker.clear(&record.drone);
+        // One with less life left than is asked for, so that the forge is asked, in vain.
+        let now = OffsetDateTime::now_utc();
+        let answer = broker.cache().ask(&record.drone, 1, &scope, MIN_VALID, now);
+        let Ok(Answer::Wait { start: Some(landing), .. }) = answer else {
+            panic!("nothing is cached yet");
+        };
+        let minted = broker.mint(&landing).await.expect("minted");
+        let old = Live { expires_at: now + Duration::from_secs(60), ..minted };
+        let sha256 = old.sha256.clone();
+        assert!(broker.cache().land(landing, Ok(old), now).is_none());
         rig.forge.add_fault(FaultSpec::everywhere(FaultKind::Cut));
+        rig.forge.clear_calls();
+        let served = broker.token_for(&record, &scope, MIN_VALID).await.expect("the old one");
+        assert_eq!(served.sha256, sha256);
+        assert!(!rig.forge.calls().is_empty(), "the forge was asked");
+        broker.clear(&record.drone);
         let error = broker.token_for(&record, &scope, MIN_VALID).await.expect_err("nothing cached");
         assert!(matches!(error, TokenError::Forge { .. }), "{error}");
     }

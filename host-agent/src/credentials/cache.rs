@@ -335,8 +335,8 @@ impl Entry {
     }
 
     fn under_way(&self) -> Option<Flight> {
-        // One that was cut off has an outcome and was never landed.
-        self.flight.clone().filter(|flight| flight.peek().is_none())
+        // One that was cut off has an outcome, and was never landed.
+        self.flight.clone().filter(|flight| flight.clone().now_or_never().is_none())
     }
 
     fn is_due(&self, now: OffsetDateTime) -> bool {
@@ -365,5 +365,164 @@ fn ends_what_is_cached(error: &TokenError) -> bool {
         | TokenError::NoPermissions { .. }
         | TokenError::Revoked(_) => true,
         TokenError::Busy { .. } => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::Token;
+
+    const MIN_VALID: Duration = Duration::from_secs(300);
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn drone() -> DroneName {
+        "acme-web".parse().expect("a name")
+    }
+
+    fn scope() -> Scope {
+        Scope::Repositories(vec![7])
+    }
+
+    fn live(text: &str, expires_at: OffsetDateTime) -> Live {
+        let token = Token::new(text.to_owned());
+        Live {
+            sha256: token.sha256(),
+            token: Arc::new(token),
+            host: "github.com".parse().expect("a host"),
+            expires_at,
+            repositories: vec![],
+            permissions: Default::default(),
+        }
+    }
+
+    fn unreachable() -> TokenError {
+        let host = "github.com".parse().expect("a host");
+        let source = ForgeError::Unreachable { host, message: "down".to_owned() };
+        TokenError::Forge { repo: "acme/web".parse().expect("a name"), source: Arc::new(source) }
+    }
+
+    /// What the cache decides, in a word, and the flight that it starts.
+    fn decide(
+        cache: &mut Cache,
+        min_valid: Duration,
+        now: OffsetDateTime,
+    ) -> (&'static str, Option<Landing>) {
+        match cache.ask(&drone(), 1, &scope(), min_valid, now) {
+            Ok(Answer::Serve { refresh: None, .. }) => ("serve", None),
+            Ok(Answer::Serve { refresh, .. }) => ("serve and refresh", refresh),
+            Ok(Answer::Wait { start: None, .. }) => ("join", None),
+            Ok(Answer::Wait { start, fallback: None, .. }) => ("mint", start),
+            Ok(Answer::Wait { start, fallback: Some(_), .. }) => ("mint or serve", start),
+            Err(TokenError::Busy { .. }) => ("busy", None),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// A cache with one token that ends an hour after `now`.
+    fn filled(now: OffsetDateTime) -> Cache {
+        let mut cache = Cache::default();
+        let (word, landing) = decide(&mut cache, MIN_VALID, now);
+        assert_eq!(word, "mint");
+        let late = cache.land(landing.expect("a flight"), Ok(live("one", now + HOUR)), now);
+        assert!(late.is_none());
+        cache
+    }
+
+    #[test]
+    fn age_decides_between_serving_refreshing_and_minting() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        for (age_s, min_valid_s, decision) in [
+            (0, 300, "serve"),
+            (2999, 300, "serve"),
+            (3000, 300, "serve and refresh"),
+            (3299, 300, "serve and refresh"),
+            (3300, 300, "mint or serve"),
+            (3599, 300, "mint or serve"),
+            (3600, 300, "mint"),
+            (0, 1800, "serve"),
+            (1700, 1800, "serve and refresh"),
+            (1900, 1800, "mint or serve"),
+            (0, 3600, "serve"), // more than a token lives: cut to what can be had
+        ] {
+            let mut cache = filled(start);
+            let (age, min_valid) = (Duration::from_secs(age_s), Duration::from_secs(min_valid_s));
+            let (word, _) = decide(&mut cache, min_valid, start + age);
+            assert_eq!(word, decision, "{age_s} s old, {min_valid_s} s asked for");
+        }
+    }
+
+    #[test]
+    fn while_a_flight_is_under_way_nobody_starts_another() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut cache = filled(start);
+        let (old, older) = (start + Duration::from_secs(3100), start + Duration::from_secs(3400));
+        let (word, landing) = decide(&mut cache, MIN_VALID, old);
+        assert_eq!(word, "serve and refresh");
+        assert_eq!(decide(&mut cache, MIN_VALID, old).0, "serve");
+        assert_eq!(decide(&mut cache, MIN_VALID, older).0, "join");
+        drop(landing);
+        assert_eq!(decide(&mut cache, MIN_VALID, older).0, "mint or serve", "it was cut off");
+    }
+
+    #[test]
+    fn after_a_failed_refresh_the_forge_is_left_alone_for_a_while() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut cache = filled(start);
+        let now = start + Duration::from_secs(3500);
+        let (_, landing) = decide(&mut cache, MIN_VALID, now);
+        assert!(cache.land(landing.expect("a flight"), Err(unreachable()), now).is_none());
+        assert_eq!(decide(&mut cache, MIN_VALID, now).0, "serve");
+        assert_eq!(decide(&mut cache, MIN_VALID, now + HOLD).0, "mint or serve");
+        assert_eq!(decide(&mut cache, MIN_VALID, start + HOUR).0, "join", "not past its end");
+    }
+
+    #[test]
+    fn a_token_in_use_is_refreshed_before_anybody_waits() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut cache = filled(start);
+        assert!(cache.sweep(start + Duration::from_secs(2900)).is_empty(), "young");
+        let (word, _) = decide(&mut cache, MIN_VALID, start + Duration::from_secs(2800));
+        assert_eq!(word, "serve");
+        let due = cache.sweep(start + Duration::from_secs(3001));
+        assert_eq!(due.len(), 1);
+        assert!(cache.sweep(start + Duration::from_secs(3001)).is_empty(), "under way");
+        let mut idle = filled(start);
+        assert!(idle.sweep(start + Duration::from_secs(3001)).is_empty(), "nobody uses it");
+    }
+
+    #[test]
+    fn a_rejected_refresh_keeps_the_old_token() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut cache = filled(start);
+        let now = start + Duration::from_secs(3100);
+        let (_, landing) = decide(&mut cache, MIN_VALID, now);
+        assert!(cache.land(landing.expect("a flight"), Err(unreachable()), now).is_none());
+        let Ok(Answer::Serve { live, .. }) = cache.ask(&drone(), 1, &scope(), MIN_VALID, now)
+        else {
+            panic!("the old token is gone");
+        };
+        assert_eq!(live.token.expose(), "one");
+    }
+
+    #[test]
+    fn what_is_handed_over_for_revocation_includes_what_was_replaced() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut cache = filled(start);
+        let now = start + Duration::from_secs(3100);
+        let (_, landing) = decide(&mut cache, MIN_VALID, now);
+        let late = cache.land(landing.expect("a flight"), Ok(live("two", now + HOUR)), now);
+        assert!(late.is_none());
+        assert_eq!(cache.take_minted(&drone()).len(), 2);
+        assert_eq!(cache.take_minted(&drone()).len(), 0);
+    }
+
+    #[test]
+    fn drones_share_nothing() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        let mut cache = filled(start);
+        let other = "acme-api".parse().expect("a name");
+        let answer = cache.ask(&other, 1, &scope(), MIN_VALID, start).expect("an answer");
+        assert!(matches!(answer, Answer::Wait { start: Some(_), fallback: None, .. }));
     }
 }

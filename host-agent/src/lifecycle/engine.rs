@@ -401,6 +401,16 @@ pub trait ContainerEngine:
         owner: (u64, u64),
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
+    /// Copies the directory `source` of a container, running or not, to `target` on the host, which
+    /// does not exist yet: without what lies in its `.git`, owners, devices or set-uid bits, and
+    /// never through a link.
+    fn download(
+        &self,
+        id: &str,
+        source: &str,
+        target: PathBuf,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
     /// Use of the machine by running containers, in the order asked for.
     fn usage(&self, ids: &[String]) -> impl Future<Output = Vec<Usage>> + Send;
 

@@ -8,6 +8,7 @@ use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 
 use super::engine::ContainerDetail;
+use super::network::GuardRules;
 use super::view::ExecPlan;
 
 /// What was seen lately.
@@ -24,6 +25,7 @@ struct Seen {
     stopped_by_hand: HashSet<String>,
     sizes: BTreeMap<DroneName, (u64, OffsetDateTime)>,
     network_problem: Option<String>,
+    guarded: Option<GuardRules>,
 }
 
 impl Known {
@@ -34,6 +36,17 @@ impl Known {
         seen.details.clear();
         seen.plans.clear();
         seen.stopped_by_hand.clear();
+        seen.guarded = None;
+    }
+
+    /// The firewall has these rules now.
+    pub fn guarded(&self, rules: GuardRules) {
+        self.lock().guarded = Some(rules);
+    }
+
+    /// Whether the firewall got these rules since the engine was started.
+    pub fn is_guarded(&self, rules: &GuardRules) -> bool {
+        self.lock().guarded.as_ref() == Some(rules)
     }
 
     /// Something happened to a container.

@@ -27,6 +27,7 @@ mod list;
 mod naming;
 mod operations;
 mod passwd;
+mod rebuild;
 mod reconcile;
 mod slay;
 mod spawn;
@@ -149,8 +150,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         drone: &DroneName,
         progress: Progress,
     ) -> Result<DroneStatus, Failure> {
-        let _ = (drone, progress);
-        unimplemented!()
+        let telling = Telling::new(progress, Arc::clone(&self.journal));
+        Box::pin(self.rebuild_drone(drone, telling)).await
     }
 
     /// Stops a drone and leaves it stopped.

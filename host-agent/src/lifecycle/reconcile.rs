@@ -13,7 +13,7 @@ use super::progress::Progress;
 use super::stage::{Stage, remove_tree};
 use super::telling::Telling;
 use super::view::DroneState;
-use super::{Lifecycle, blocking, labels};
+use super::{Lifecycle, blocking, labels, network};
 use crate::credentials::Forge;
 use crate::records::{OperationKind, Record};
 
@@ -27,7 +27,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             }
             match record.operation.as_ref().map(|operation| operation.kind) {
                 Some(OperationKind::Spawn | OperationKind::Slay) => self.finish_undo(drone).await,
-                Some(OperationKind::Rebuild) => self.heal_rebuild(drone).await,
+                Some(OperationKind::Rebuild) => self.finish_rebuild(drone).await,
                 Some(OperationKind::Kept) | None => {}
             }
         }
@@ -143,10 +143,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let rules = GuardRules {
             interfaces: vec![SHARED_INTERFACE.to_owned()],
             host_ports: self.config.network.host_ports.clone(),
-            resolvers: vec![],
+            resolvers: network::resolvers(&self.config.network).await,
         };
+        if self.known.is_guarded(&rules) {
+            return;
+        }
         let problem = self.engine.guard(&rules).await.err();
         let said = problem.clone();
+        if problem.is_none() {
+            self.known.guarded(rules);
+        }
         if self.known.network_problem(problem)
             && let Some(problem) = said
         {
@@ -167,7 +173,12 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         container.state == RunState::Running
     }
 
-    async fn heal_rebuild(&self, drone: &DroneName) {
-        tracing::warn!(%drone, "a rebuild was cut off");
+    /// Brings back what a killed rebuild replaced.
+    async fn finish_rebuild(&self, drone: &DroneName) {
+        let Ok(_claimed) = self.operations.begin_now(drone, HOUSEKEEPING) else { return };
+        tracing::info!(%drone, "a rebuild was cut off: bringing back what was there before");
+        if let Err(failure) = self.heal_rebuild(drone).await {
+            tracing::error!(%drone, %failure, "the container of before is not back");
+        }
     }
 }

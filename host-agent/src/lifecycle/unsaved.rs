@@ -84,7 +84,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     }
 
     /// Any image of the drone's.
-    async fn any_image(&self, drone: &DroneName) -> Option<String> {
+    pub(super) async fn any_image(&self, drone: &DroneName) -> Option<String> {
         let names = self.engine.image_names().await.ok()?;
         names.into_iter().find(|name| labels::is_image_of(name, drone))
     }

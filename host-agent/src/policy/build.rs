@@ -59,12 +59,8 @@ pub fn judge_build(
     let path = resolve(scope.folder, name);
     let references = judge_dockerfile(path.as_deref(), &args, scope, place, ledger)?;
     let target = build.value("target").and_then(Node::text).map(str::to_owned);
-    if let Some(target) = &target {
-        staged.insert("target".to_owned(), json!(target));
-    }
-    if !args.is_empty() {
-        staged.insert("args".to_owned(), json!(args));
-    }
+    staged.extend(target.as_ref().map(|target| ("target".to_owned(), json!(target))));
+    staged.extend((!args.is_empty()).then(|| ("args".to_owned(), json!(args))));
     for member in build.members() {
         let place = place.inner(member.line, &member.name);
         match member.name.as_str() {

@@ -129,7 +129,7 @@ pub fn judge_privileges(
                 false
             }
         };
-        return (wanted && privilege::judge_privileged(place, ledger)).then(|| json!(true));
+        return (wanted && privilege::judge_privileged(place, ledger)).then_some(Value::Bool(true));
     }
     let Some(list) = node.list() else {
         ledger.broken(place, "an array of words is expected");
@@ -396,5 +396,93 @@ impl Hooks {
         ]
         .into_iter()
         .all(Vec::is_empty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::policy::Verdict;
+    use crate::policy::tests::Bench;
+
+    fn check(label: &Value) -> Review<Effective> {
+        let bench = Bench::json(
+            r#"{"image": "debian", "mounts": ["type=volume,source=own,target=/own"],
+                "runArgs": ["--init", "-eA=run"]}"#,
+        );
+        let plan = bench.plan();
+        check_metadata(Some(&label.to_string()), &plan, &bench.scope()).expect("a review")
+    }
+
+    #[test]
+    fn entries_are_merged_as_the_specification_says() {
+        let label = json!([
+            {"id": "a", "remoteUser": "one", "containerEnv": {"A": "1", "B": "1"},
+             "entrypoint": "/a.sh", "capAdd": ["SYS_PTRACE"], "postCreateCommand": "a",
+             "mounts": [{"type": "volume", "source": "x-${devcontainerId}", "target": "/x"}]},
+            {"id": "b", "remoteUser": "two", "containerEnv": {"B": "2"}, "entrypoint": "/b.sh",
+             "capAdd": ["SYS_PTRACE", "NET_RAW"], "postCreateCommand": ["b"], "waitFor": "onCreateCommand",
+             "remoteEnv": {"PATH": "${containerEnv:PATH}:/b", "GONE": null},
+             "mounts": ["type=volume,source=y,target=/x", "type=tmpfs,target=/own"]},
+        ]);
+        let effective = check(&label).accept(false).expect("accepted").outcome;
+        assert_eq!(effective.remote_user.as_deref(), Some("two"));
+        assert_eq!(
+            effective.container_env,
+            [("A", "run"), ("B", "2")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into()
+        );
+        assert_eq!(effective.entrypoints, ["/a.sh", "/b.sh"]);
+        assert_eq!(effective.cap_add, ["SYS_PTRACE", "NET_RAW"]);
+        assert_eq!(effective.hooks.post_create, [json!("a"), json!(["b"])]);
+        assert_eq!(effective.remote_env["PATH"].as_deref(), Some("${containerEnv:PATH}:/b"));
+        assert_eq!(effective.remote_env["GONE"], None);
+        assert_eq!((effective.wait_for.as_str(), effective.init), ("onCreateCommand", true));
+        let targets: Vec<_> = effective.mounts.iter().map(Mount::target).collect();
+        assert_eq!(targets, ["/workspaces", "/x", "/own"]);
+        assert_eq!(effective.volumes, ["hatchery-acme-web.own", "hatchery-acme-web.y"]);
+    }
+
+    #[test]
+    fn an_image_gets_no_more_than_a_configuration() {
+        for entry in [
+            json!({"privileged": true}),
+            json!({"capAdd": ["SYS_ADMIN"]}),
+            json!({"securityOpt": ["apparmor=unconfined"]}),
+            json!({"mounts": ["type=bind,source=/etc,target=/x"]}),
+            json!({"mounts": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/d"}]}),
+            json!({"mounts": ["type=volume,source=hatchery-acme-api,target=/x"]}),
+            json!({"initializeCommand": "id"}),
+        ] {
+            let review = check(&json!([entry]));
+            let worst = review.findings.iter().map(|finding| finding.verdict).max();
+            assert_eq!(worst, Some(Verdict::Refuse), "{entry}");
+            let left = review.accept(true).expect("droppable").outcome;
+            assert!(!left.privileged && left.cap_add.is_empty() && left.security_opt.is_empty());
+            assert_eq!(left.label[0], json!({}), "{entry}");
+        }
+    }
+
+    #[test]
+    fn a_label_that_is_none_is_refused() {
+        let bench = Bench::json(r#"{"image": "debian"}"#);
+        let plan = bench.plan();
+        for label in ["", "5", "[5]", "[{]", "[{\"a\": 1, \"a\": 2}]"] {
+            let failure = check_metadata(Some(label), &plan, &bench.scope()).expect_err(label);
+            assert_eq!(failure.kind, FailureKind::Refused);
+        }
+        let bare = check_metadata(None, &plan, &bench.scope()).expect("a review").outcome;
+        assert_eq!((bare.label, bare.override_command), (json!([]), true));
+    }
+
+    proptest! {
+        #[test]
+        fn no_label_panics(text in "[\\[\\]{}\":,a-z${}/=]{0,60}") {
+            let bench = Bench::json(r#"{"image": "debian"}"#);
+            let _ = check_metadata(Some(&text), &bench.plan(), &bench.scope());
+        }
     }
 }

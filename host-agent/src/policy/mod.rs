@@ -2,8 +2,8 @@
 //!
 //! The repository comes from whoever can push to it. Each thing that it asks for is allowed (what
 //! is confined to the drone), stripped with a notice (what is needless here), or refused with
-//! file, line, reason and the `[[policy]]` key that would permit it. Unknown keys and options are
-//! refused.
+//! file, line, reason and the `[[policy]]` key that would permit it. Options and keys of Compose that
+//! are not known are refused; unknown keys of devcontainer.json are left out of what is staged.
 //!
 //! Pure: no network, no processes, never async, nothing of Docker's. It reads only the staged copy
 //! of the checkout, through one careful reader (`checkout`). Call it off the async runtime's workers.

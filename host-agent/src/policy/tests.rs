@@ -158,6 +158,7 @@ fn what_is_needless_is_stripped() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_reaches_the_host_is_refused() {
     let table = [
         ("initializeCommand", json!("id")),

@@ -305,12 +305,15 @@ impl Pass<'_> {
             workspace_folder: folder,
         };
         let judged = compose::judge_compose(&asked, scope, ledger)?;
-        let staged = Map::from_iter([
+        let mut staged = Map::from_iter([
             ("dockerComposeFile".to_owned(), files.to_json()),
             ("service".to_owned(), json!(judged.compose.service)),
-            ("runServices".to_owned(), json!(judged.compose.run_services)),
             ("workspaceFolder".to_owned(), json!(judged.workspace.folder)),
         ]);
+        if !judged.compose.run_services.is_empty() {
+            let names = json!(judged.compose.run_services);
+            staged.insert("runServices".to_owned(), names);
+        }
         Some(Formed {
             form: Form::Compose(judged.compose),
             workspace: judged.workspace,

@@ -1,7 +1,7 @@
 //! Files in and out of containers by Docker's archive API, which works whether they run or not.
 
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +45,33 @@ impl Machine {
         }
     }
 
+    pub(super) async fn engine_download(
+        &self,
+        id: &str,
+        source: &str,
+        target: PathBuf,
+    ) -> Result<(), EngineError> {
+        let action = format!("copy {source} out of container {id}");
+        let options = query::DownloadFromContainerOptions { path: source.to_owned() };
+        let mut stream = Box::pin(self.docker()?.download_from_container(id, Some(options)));
+        let (sender, pieces) = mpsc::channel(4);
+        let unpacking = tokio::task::spawn_blocking(move || {
+            unpack(Arriving { pieces, piece: Bytes::new() }, &target)
+        });
+        let read = async {
+            while let Some(piece) = stream.next().await {
+                if sender.send(Ok(piece?)).await.is_err() {
+                    break;
+                }
+            }
+            drop(sender);
+            Ok(())
+        };
+        self.call(&action, UPLOAD, read).await?;
+        let unpacked = unpacking.await.map_err(io::Error::other).and_then(|result| result);
+        unpacked.map_err(|error| EngineError::Refused { action, message: error.to_string() })
+    }
+
     pub(super) async fn engine_upload(
         &self,
         id: &str,
@@ -69,6 +96,84 @@ impl Machine {
             }
             _ => copied,
         }
+    }
+}
+
+/// Unpacks an archive whose only root is the directory asked for, as `target`.
+fn unpack(reader: impl io::Read, target: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(target)?;
+    let mut archive = tar::Archive::new(reader);
+    archive.set_preserve_mtime(true);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        let mut parts = path.components();
+        let _root = parts.next();
+        let inner = parts.as_path().to_owned();
+        let kind = entry.header().entry_type();
+        let wanted = kind.is_file() || kind.is_dir() || kind.is_symlink();
+        if inner.as_os_str().is_empty() || inner.starts_with(".git") || !wanted {
+            continue;
+        }
+        // Of links on the way out of `target` the crate makes an error.
+        unpack_entry(&mut entry, target, &inner)?;
+    }
+    Ok(())
+}
+
+/// Puts one entry at `inner` below `target`; parents are real directories, or it is refused.
+fn unpack_entry(
+    entry: &mut tar::Entry<'_, impl io::Read>,
+    target: &Path,
+    inner: &Path,
+) -> io::Result<()> {
+    let mut parent = target.to_owned();
+    for part in inner.parent().into_iter().flat_map(Path::components) {
+        let std::path::Component::Normal(name) = part else { return Err(escapes(inner)) };
+        parent.push(name);
+        if !std::fs::symlink_metadata(&parent).is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(escapes(inner));
+        }
+    }
+    let name = inner.file_name().ok_or_else(|| escapes(inner))?;
+    let path = parent.join(name);
+    let kind = entry.header().entry_type();
+    if kind.is_dir() {
+        return std::fs::create_dir(path);
+    }
+    if kind.is_symlink() {
+        let link = entry.link_name()?.ok_or_else(|| escapes(inner))?;
+        return std::os::unix::fs::symlink(link, path);
+    }
+    let mode = if entry.header().mode()? & 0o111 == 0 { 0o644 } else { 0o755 };
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
+    io::copy(entry, &mut file).map(|_| ())
+}
+
+fn escapes(path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{} leaves the workspace", path.display()))
+}
+
+/// A reader whose pieces come through a channel.
+struct Arriving {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    piece: Bytes,
+}
+
+impl io::Read for Arriving {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.pieces.blocking_recv() {
+                Some(piece) => self.piece = piece?,
+                None => return Ok(0),
+            }
+        }
+        let taken = self.piece.split_to(self.piece.len().min(buffer.len()));
+        for (to, from) in buffer.iter_mut().zip(&taken) {
+            *to = *from;
+        }
+        Ok(taken.len())
     }
 }
 

@@ -203,6 +203,10 @@ impl ContainerEngine for Machine {
         self.engine_upload(id, source, target, owner).await
     }
 
+    async fn download(&self, id: &str, source: &str, target: PathBuf) -> Result<(), EngineError> {
+        self.engine_download(id, source, target).await
+    }
+
     async fn usage(&self, ids: &[String]) -> Vec<Usage> {
         self.engine_usage(ids).await
     }

@@ -69,11 +69,9 @@ fn group_id(name: &str) -> Option<Gid> {
 
 fn runs_already(place: &Path) -> Failure {
     let message = format!("another host agent runs already: it has {}", place.display());
-    Failure::new(FailureKind::Exists, message)
-        .hint("stop it first: `systemctl stop hatchery`")
-        .hint(
-            "or give this one its own HATCHERY_RUNTIME_DIR, HATCHERY_STATE_DIR and HATCHERY_CONFIG",
-        )
+    Failure::new(FailureKind::Busy, message).hint("stop it first: `systemctl stop hatchery`").hint(
+        "or give this one its own HATCHERY_RUNTIME_DIR, HATCHERY_STATE_DIR and HATCHERY_CONFIG",
+    )
 }
 
 fn cannot(what: &str, path: &Path, error: &(dyn std::error::Error + 'static)) -> Failure {
@@ -99,7 +97,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let paths = paths(directory.path());
         let first = lock_state(&paths).expect("the first");
-        assert_eq!(lock_state(&paths).expect_err("the second").kind, FailureKind::Exists);
+        assert_eq!(lock_state(&paths).expect_err("the second").kind, FailureKind::Busy);
         drop(first);
         lock_state(&paths).expect("after the first has ended");
     }
@@ -112,7 +110,7 @@ mod tests {
         let live = bind(&path).expect("replaced");
         let mode = std::fs::metadata(&path).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
-        assert_eq!(bind(&path).expect_err("live").kind, FailureKind::Exists);
+        assert_eq!(bind(&path).expect_err("live").kind, FailureKind::Busy);
         drop(live);
     }
 

@@ -37,6 +37,8 @@ pub(in crate::lifecycle) struct Built {
     pub(in crate::lifecycle) image: Image,
     /// The name it has.
     pub(in crate::lifecycle) name: String,
+    /// The name of the image that it was made from.
+    pub(in crate::lifecycle) base: String,
     /// What its metadata asks for, after the policy.
     pub(in crate::lifecycle) effective: Effective,
 }
@@ -111,18 +113,19 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let same = label.and_then(|text| serde_json::from_str::<Value>(text).ok())
             == Some(effective.label.clone());
         if same {
-            return Ok(Built { image, name, effective });
+            return Ok(Built { image, base: name.clone(), name, effective });
         }
         let mut digest = Sha256::new();
         digest.update(&image.id);
         digest.update(&allowed);
+        let base = name;
         let name = labels::image(&record.drone, &format!("{}-final", short(digest)));
         let set = [(labels::METADATA.to_owned(), allowed)].into();
         self.engine.relabel(&image.id, &set, &name).await?;
         let image = self.engine.image(&name).await?.ok_or_else(|| {
             Failure::new(FailureKind::Engine, format!("image {name} is gone again"))
         })?;
-        Ok(Built { image, name, effective })
+        Ok(Built { image, name, base, effective })
     }
 
     /// Everything injected: reference -> options.
@@ -178,7 +181,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             }
         }
         complete &= features.keys().all(|name| name.starts_with("./"));
-        for path in context_paths(plan) {
+        // A rebuild has a working tree without a commit.
+        let paths = if stage.clone_dir().exists() { context_paths(plan) } else { vec![] };
+        complete &= !paths.is_empty();
+        for path in paths {
             match self.engine.tree_id(&stage.clone_dir(), &path).await? {
                 Some(id) => add(&id),
                 None => complete &= path == ".devcontainer",

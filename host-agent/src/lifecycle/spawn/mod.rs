@@ -14,6 +14,8 @@ mod resolve;
 
 use hatchery_protocol::DroneName;
 
+pub(super) use build::Built;
+pub(super) use clone::stage_failure;
 pub(super) use create::remote_user;
 pub(super) use reserve::within;
 
@@ -120,7 +122,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     }
 
     /// A container that ended meanwhile is no drone.
-    async fn still_runs(&self, id: &str) -> Result<(), Failure> {
+    pub(super) async fn still_runs(&self, id: &str) -> Result<(), Failure> {
         let detail = self.engine.container(id).await?;
         if detail.as_ref().is_some_and(|detail| detail.pid.is_some()) {
             return Ok(());

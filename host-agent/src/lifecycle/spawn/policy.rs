@@ -14,7 +14,7 @@ use crate::policy::{self, Form, Plan, Scope};
 use crate::records::Record;
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
-    pub(super) async fn plan(
+    pub(in crate::lifecycle) async fn plan(
         &self,
         stage: &Stage,
         record: &Record,

@@ -8,8 +8,8 @@ use super::super::build::{
 use super::super::checkout::resolve;
 use super::super::finding::Permit;
 use super::super::ledger::{Ledger, Place};
-use super::super::node::Node;
-use super::super::privilege;
+use super::super::metadata;
+use super::super::node::{Member, Node};
 use super::super::reference::judge_image;
 use super::environment;
 use super::file::File;
@@ -45,34 +45,41 @@ pub fn judge_build(
     }
     for member in node.members() {
         let place = place.inner(member.line, &member.name);
-        let value = &member.value;
-        let left = match member.name.as_str() {
-            "context" | "args" => None,
-            "dockerfile" | "dockerfile_inline" | "target" | "extra_hosts" | "no_cache"
-            | "platforms" | "pull" | "shm_size" => Some(value.to_json()),
-            "cache_from" => Some(json!(judge_caches(value, scope, &place, ledger))),
-            "additional_contexts" => Some(contexts(value, scope, &place, ledger)),
-            "network" => network(value, &place, ledger),
-            "privileged" => (value.bool() == Some(true)
-                && privilege::judge_privileged(&place, ledger))
-            .then(|| json!(true)),
-            "entitlements" => ledger
-                .ask(Permit::Privileged, &place, "a build with entitlements reaches the host")
-                .then(|| value.to_json()),
-            "tags" | "labels" | "isolation" | "provenance" | "sbom" | "ulimits" => {
-                ledger.strip(&place, "the host sets it itself");
-                None
-            }
-            _ => {
-                ledger.refuse(&place, "not a build option that the policy knows");
-                None
-            }
-        };
-        if let Some(left) = left {
+        if let Some(left) = judge_option(member, scope, &place, ledger) {
             kept.insert(member.name.clone(), left);
         }
     }
     Some(Value::Object(kept))
+}
+
+/// One key of `build`, without the context and the arguments.
+fn judge_option(
+    member: &Member,
+    scope: BuildContext<'_>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Option<Value> {
+    let value = &member.value;
+    match member.name.as_str() {
+        "context" | "args" => None,
+        "dockerfile" | "dockerfile_inline" | "target" | "extra_hosts" | "no_cache"
+        | "platforms" | "pull" | "shm_size" => Some(value.to_json()),
+        "cache_from" => Some(json!(judge_caches(value, scope, place, ledger))),
+        "additional_contexts" => Some(contexts(value, scope, place, ledger)),
+        "network" => network(value, place, ledger),
+        "privileged" => metadata::judge_privileges("privileged", value, place, ledger),
+        "entitlements" => ledger
+            .ask(Permit::Privileged, place, "a build with entitlements reaches the host")
+            .then(|| value.to_json()),
+        "tags" | "labels" | "isolation" | "provenance" | "sbom" | "ulimits" => {
+            ledger.strip(place, "the host sets it itself");
+            None
+        }
+        _ => {
+            ledger.refuse(place, "not a build option that the policy knows");
+            None
+        }
+    }
 }
 
 fn network(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Option<Value> {

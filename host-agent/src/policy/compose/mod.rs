@@ -105,12 +105,8 @@ pub fn judge_compose(
         workspace_folder: asked.workspace_folder.to_owned(),
         clone_is_root: false,
     };
-    if !ledger.scope.volume_subpaths {
-        let documents: Vec<Node> =
-            paths.iter().filter_map(|path| read(path, asked.place, &project, ledger)).collect();
-        let climbs = |source: &str| climbs_to_parent(source, &base);
-        project.clone_is_root = !documents.iter().any(|document| binds_parent(document, climbs));
-    }
+    project.clone_is_root =
+        !ledger.scope.volume_subpaths && !climbs(&paths, &base, asked.place, &project, ledger);
     for path in &paths {
         let values = project_values(&base, asked.place, &project, ledger);
         judge_file(path, &base, values, Role::Main, asked.place, &mut project, ledger);
@@ -133,6 +129,20 @@ pub fn judge_compose(
         workspace,
         references: project.references,
         volumes: project.volumes,
+    })
+}
+
+/// Whether any service binds the checkout's parent, which is the whole workspace volume.
+fn climbs(
+    paths: &[String],
+    base: &str,
+    place: &Place,
+    project: &Project<'_>,
+    ledger: &mut Ledger<'_>,
+) -> bool {
+    paths.iter().any(|path| {
+        read(path, place, project, ledger)
+            .is_some_and(|document| binds_parent(&document, |from| climbs_to_parent(from, base)))
     })
 }
 

@@ -80,17 +80,22 @@ fn judge(
         "pid" | "ipc" | "uts" | "userns_mode" | "cgroup" => {
             namespace(&member.name, node, place, ledger)
         }
-        "devices" => {
-            let words = node.list()?.iter().map(|one| (one, device_name(one)));
-            let kept = words.filter(|(one, device)| {
-                privilege::judge_device(device, &place.at(one.line), ledger)
-            });
-            let kept: Vec<Value> = kept.map(|(one, _)| one.to_json()).collect();
-            (!kept.is_empty()).then(|| Value::Array(kept))
+        "devices" | "deploy" | "logging" | "oom_kill_disable" | "post_start" | "pre_stop" => {
+            reaching(&member.name, node, place, ledger)
         }
         "labels" => Some(labels(node, place, ledger)),
         "sysctls" => Some(named(node, place, ledger, privilege::judge_sysctl)),
         "ulimits" => Some(named(node, place, ledger, privilege::judge_ulimit)),
+        "volumes_from" => volumes_from(node, place, ledger),
+        // `volumes`, `tmpfs`, `secrets` and `configs` are mounts, `environment` and `env_file` one.
+        _ => None,
+    }
+}
+
+/// Keys that may or may not reach beyond the drone; what comes last are hooks.
+fn reaching(name: &str, node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Option<Value> {
+    match name {
+        "devices" => devices(node, place, ledger),
         "oom_kill_disable" => {
             if node.bool() != Some(false) {
                 ledger.refuse(place, "it weighs the drone against the host");
@@ -115,7 +120,7 @@ fn judge(
             }
             None
         }
-        "post_start" | "pre_stop" => {
+        _ => {
             let asks = |hook: &Node| {
                 hook.value("privileged").is_some_and(|wanted| wanted.bool() != Some(false))
             };
@@ -126,10 +131,15 @@ fn judge(
             }
             None
         }
-        "volumes_from" => volumes_from(node, place, ledger),
-        // `volumes`, `tmpfs`, `secrets` and `configs` are mounts, `environment` and `env_file` one.
-        _ => None,
     }
+}
+
+fn devices(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Option<Value> {
+    let words = node.list()?.iter().map(|one| (one, device_name(one)));
+    let kept =
+        words.filter(|(one, device)| privilege::judge_device(device, &place.at(one.line), ledger));
+    let kept: Vec<Value> = kept.map(|(one, _)| one.to_json()).collect();
+    (!kept.is_empty()).then_some(Value::Array(kept))
 }
 
 fn image(
@@ -290,7 +300,7 @@ fn volumes_from(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Option<V
             kept.push(json!(text));
         }
     }
-    (!kept.is_empty()).then(|| Value::Array(kept))
+    (!kept.is_empty()).then_some(Value::Array(kept))
 }
 
 /// `volumes`, `tmpfs`, and `secrets` and `configs` that are files of the checkout.

@@ -1,0 +1,195 @@
+//! `rebuild`: build first; only then does the old container stop, and it comes back when the new
+//! one does not work. The container of before is called `<drone>.old` meanwhile: whoever finds one
+//! after a crash knows which of both to keep.
+
+use hatchery_protocol::DroneName;
+use time::OffsetDateTime;
+
+use super::engine::{Container, ContainerEngine};
+use super::failure::{Failure, FailureKind};
+use super::spawn::{Built, remote_user, stage_failure};
+use super::stage::Stage;
+use super::telling::Telling;
+use super::view::{DroneState, DroneStatus, EventKind, Step};
+use super::{Lifecycle, blocking, labels};
+use crate::credentials::Forge;
+use crate::policy::{Form, Plan};
+use crate::records::{Desired, Operation, OperationKind, Record};
+
+/// Behind a drone's name: the container that its workspace is read through.
+const READING: &str = "read";
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    pub(super) async fn rebuild_drone(
+        &self,
+        drone: &DroneName,
+        telling: Telling,
+    ) -> Result<DroneStatus, Failure> {
+        let record = self.record_of(drone)?;
+        let claimed = self.operations.begin(drone, "rebuild").await?;
+        let telling = telling.about(drone, self.log_file(drone, false));
+        let operation = Operation {
+            kind: OperationKind::Rebuild,
+            step: Step::Clone.name().to_owned(),
+            started_at: OffsetDateTime::now_utc(),
+        };
+        self.update_record(drone, move |record| record.operation = Some(operation)).await?;
+        telling.tell(EventKind::State { state: DroneState::Spawning }).await;
+        let made = self.or_interrupted(&telling, self.replace(&record, &telling)).await;
+        self.drop_stage(drone).await;
+        let done = match made {
+            Ok(()) => {
+                self.update_record(drone, |record| {
+                    record.operation = None;
+                    record.desired = Desired::Running;
+                })
+                .await?;
+                self.status_of(drone).await
+            }
+            Err(failure) => Err(self.back_to_old(drone, failure).await),
+        };
+        drop(claimed);
+        done
+    }
+
+    /// Brings the container of before back, and says so.
+    async fn back_to_old(&self, drone: &DroneName, failure: Failure) -> Failure {
+        match self.heal_rebuild(drone).await {
+            Ok(true) => failure.hint("the drone runs as it was before"),
+            Ok(false) => failure,
+            Err(left) => {
+                tracing::error!(%drone, %left, "the container of before is not back");
+                failure.details([format!("the container of before is not back yet: {left}")])
+            }
+        }
+    }
+
+    async fn replace(&self, record: &Record, telling: &Telling) -> Result<(), Failure> {
+        let drone = &record.drone;
+        let stage = Stage::new(&self.config.paths, drone, &record.repo.name);
+        let old = self.find_container(drone).await?;
+        let fetching = self.fetch_workspace(&stage, record, old.as_ref());
+        telling.step(Step::Clone, fetching).await?;
+        let plan = telling.step(Step::Policy, self.plan(&stage, record, telling)).await?;
+        if let Form::Compose(_) = plan.form {
+            let message = "a Compose drone cannot be rebuilt in place";
+            return Err(Failure::new(FailureKind::Failed, message)
+                .hint(format!("push, then `hatchery slay {drone}` and spawn it again")));
+        }
+        self.at(drone, Step::Build).await?;
+        let building = Box::pin(self.build(&stage, record, &plan, telling));
+        let built = telling.step(Step::Build, building).await?;
+        self.at(drone, Step::Stop).await?;
+        telling.step(Step::Stop, self.set_aside(drone, old.as_ref())).await?;
+        self.at(drone, Step::Create).await?;
+        let creating = async {
+            self.create_volumes(record, &built).await?;
+            self.create_container(&stage, record, &plan, &built).await
+        };
+        let id = telling.step(Step::Create, creating).await?;
+        telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;
+        self.bring_up(&stage, record, &id, (&plan, &built), telling).await?;
+        self.drop_old(drone, &built).await
+    }
+
+    async fn bring_up(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        id: &str,
+        (plan, built): (&Plan, &Built),
+        telling: &Telling,
+    ) -> Result<(), Failure> {
+        self.at(&record.drone, Step::Boot).await?;
+        let booting = async {
+            self.engine.start(id).await?;
+            self.boot(id, &plan.workspace.clone, &remote_user(built)).await
+        };
+        telling.step(Step::Boot, booting).await?;
+        self.at(&record.drone, Step::Hooks).await?;
+        let hooks = self.run_hooks(stage, record, id, (plan, built), telling);
+        telling.step(Step::Hooks, hooks).await?;
+        telling.step(Step::Ready, self.still_runs(id)).await
+    }
+
+    /// Copies the working tree out of the volume, without following what the drone wrote there.
+    async fn fetch_workspace(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        old: Option<&Container>,
+    ) -> Result<(), Failure> {
+        let drone = &record.drone;
+        blocking({
+            let stage = stage.clone();
+            move || stage.make()
+        })
+        .await
+        .map_err(|error| stage_failure(&error))?;
+        let labelled = old.and_then(|found| found.labels.get(labels::CLONE).cloned());
+        let clone = labelled.unwrap_or_else(|| {
+            format!("{}/{}", hatchery_protocol::paths::WORKSPACES, record.repo.name.repo())
+        });
+        if let Some(old) = old {
+            return Ok(self.engine.download(&old.id, &clone, stage.checkout()).await?);
+        }
+        let image = self.any_image(drone).await.ok_or_else(|| {
+            let message = format!("neither a container nor an image of {drone} is left");
+            Failure::new(FailureKind::Engine, message)
+                .hint("its volume is still there; ask `docker volume ls`")
+        })?;
+        let reading = self.looker(drone, READING, &image, true);
+        let id = self.engine.create(&reading).await?;
+        let read = self.engine.download(&id, &clone, stage.checkout()).await;
+        self.engine.remove(&id).await?;
+        Ok(read?)
+    }
+
+    /// Stops the container of before and calls it `<drone>.old`; the engine leaves it alone.
+    async fn set_aside(&self, drone: &DroneName, old: Option<&Container>) -> Result<(), Failure> {
+        let Some(old) = old else { return Ok(()) };
+        self.engine.stop(&old.id).await?;
+        self.engine.set_restarts(&old.id, false).await?;
+        self.engine.rename(&old.id, &labels::old_container(drone)).await?;
+        self.known.forget_container(&old.id);
+        Ok(())
+    }
+
+    /// The new one works: nothing of the one before is needed any more.
+    async fn drop_old(&self, drone: &DroneName, built: &Built) -> Result<(), Failure> {
+        self.engine.remove(&labels::old_container(drone)).await?;
+        for name in self.engine.image_names().await? {
+            if !labels::is_image_of(&name, drone) || name == built.name || name == built.base {
+                continue;
+            }
+            if let Err(error) = self.engine.remove_image(&name).await {
+                tracing::warn!(%drone, image = name, %error, "an old image is not removed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the container of before back, where there is one; says whether there was. Also for a
+    /// rebuild whose host agent was killed.
+    pub(super) async fn heal_rebuild(&self, drone: &DroneName) -> Result<bool, Failure> {
+        let old = self.engine.container(&labels::old_container(drone)).await?;
+        if let Some(old) = &old {
+            if let Some(new) = self.engine.container(drone.as_str()).await? {
+                self.engine.remove(&new.container.id).await?;
+                self.known.forget_container(&new.container.id);
+            }
+            self.engine.rename(&old.container.id, drone.as_str()).await?;
+        }
+        let found = self.find_container(drone).await?.map(|found| found.id);
+        let record = self
+            .update_record(drone, move |record| {
+                record.container_id = found;
+                record.operation = None;
+            })
+            .await?;
+        if old.is_some() && record.desired == Desired::Running {
+            self.start_all(drone).await?;
+        }
+        Ok(old.is_some())
+    }
+}
