@@ -26,14 +26,24 @@ fn a_drone_burrows_and_comes_back_with_its_work() {
 }
 
 #[test]
-fn a_burrowed_drone_started_by_hand_is_stopped_again() {
+fn what_is_done_by_hand_is_followed() {
     let world = World::shared();
     let agent = world.agent();
-    let repo = Repo::describe("burrowed").on_dev_image().create(&world);
+    let repo = Repo::describe("by-hand").on_dev_image().create(&world);
     let drone = agent.spawn(&repo);
+    world.bed.docker(&["stop", "-t", "1", drone.name()]).ok();
+    agent.wait_for_state(drone.name(), "stopped");
+    world.bed.docker(&["start", drone.name()]).ok();
+    agent.wait_for_state(drone.name(), "running");
     agent.hatchery(&["burrow", drone.name()]).ok();
     world.bed.docker(&["start", drone.name()]).ok();
-    agent.wait_for_state(drone.name(), "burrowed");
+    agent.wait_for_state(drone.name(), "running");
+    drone.sh("git fetch -q").ok();
+    world.bed.docker(&["rm", "-f", drone.name()]).ok();
+    agent.wait_for_state(drone.name(), "lost");
+    let work = agent.hatchery(&["slay", drone.name()]);
+    work.ok();
+    hatchery_tests::inventory::assert_nothing_left(agent, &repo);
 }
 
 #[test]
