@@ -234,22 +234,52 @@ fn argument(run: &mut Run, name: &str, value: impl Into<OsString>) {
 /// What a line on standard error says; plain text passes as it is.
 fn log_lines(text: &str) -> Vec<OutputLine> {
     let Ok(line) = serde_json::from_str::<LogLine>(text) else {
-        return vec![OutputLine::Log(text.to_owned())];
+        return vec![OutputLine::Trace(text.to_owned())];
     };
     match line.kind.as_str() {
         "progress" if line.status == "running" => {
             vec![OutputLine::Progress(shortened(&format!("{} {}", line.name, line.step_detail)))]
         }
-        "progress" => vec![OutputLine::Log(format!("{} {}", line.name, line.status))],
+        "progress" => vec![OutputLine::Trace(format!("{} {}", line.name, line.status))],
+        "start" | "stop" => line.text.lines().map(|text| OutputLine::Trace(plain(text))).collect(),
         "raw" => line.text.lines().map(raw_line).collect(),
-        _ => line.text.lines().map(|text| OutputLine::Log(text.to_owned())).collect(),
+        _ => line.text.lines().map(text_line).collect(),
     }
 }
 
 /// Output of a build or a hook: steps of either builder are progress.
 fn raw_line(text: &str) -> OutputLine {
+    let text = plain(text);
     let step = text.starts_with("Step ") || (text.starts_with('#') && text.contains('['));
-    if step { OutputLine::Progress(shortened(text)) } else { OutputLine::Log(text.to_owned()) }
+    if step { OutputLine::Progress(shortened(&text)) } else { OutputLine::Log(text) }
+}
+
+/// What the CLI itself says; the ends of its errors are stack traces.
+fn text_line(text: &str) -> OutputLine {
+    let text = plain(text);
+    if text.starts_with("    at ") || text.starts_with("Error: Command failed") {
+        OutputLine::Trace(text)
+    } else {
+        OutputLine::Log(text)
+    }
+}
+
+/// Text without terminal sequences and other control characters.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(one) = characters.next() {
+        match one {
+            '\u{1b}' => {
+                // A control sequence ends with its first letter.
+                let _ = characters.by_ref().find(|next| next.is_ascii_alphabetic());
+            }
+            '\t' => plain.push(' '),
+            one if one.is_control() => {}
+            one => plain.push(one),
+        }
+    }
+    plain
 }
 
 fn shortened(text: &str) -> String {
@@ -275,6 +305,6 @@ mod tests {
                 OutputLine::Log("plain".to_owned())
             ]
         );
-        assert_eq!(log_lines("    at x.js:1"), [OutputLine::Log("    at x.js:1".to_owned())]);
+        assert_eq!(log_lines("    at x.js:1"), [OutputLine::Trace("    at x.js:1".to_owned())]);
     }
 }

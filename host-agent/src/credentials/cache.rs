@@ -474,7 +474,7 @@ mod tests {
         assert!(cache.land(landing.expect("a flight"), Err(unreachable()), now).is_none());
         assert_eq!(decide(&mut cache, MIN_VALID, now).0, "serve");
         assert_eq!(decide(&mut cache, MIN_VALID, now + HOLD).0, "mint or serve");
-        assert_eq!(decide(&mut cache, MIN_VALID, start + HOUR).0, "join", "not past its end");
+        assert_eq!(decide(&mut cache, MIN_VALID, start + HOUR).0, "mint", "not past its end");
     }
 
     #[test]

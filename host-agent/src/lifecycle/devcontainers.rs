@@ -12,6 +12,8 @@ use tokio::sync::mpsc;
 pub enum OutputLine {
     /// For the log file.
     Log(String),
+    /// For the log file alone, never shown with a failure: commands, stack traces.
+    Trace(String),
     /// What it does now; for the log file and the person who waits.
     Progress(String),
 }

@@ -318,6 +318,17 @@ pub struct NetworkSpec {
     pub labels: BTreeMap<String, String>,
 }
 
+/// A network that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `address/bits`.
+    pub subnets: Vec<String>,
+}
+
 /// A container engine.
 pub trait ContainerEngine:
     Devcontainers + Checkouts + NetworkGuard + Send + Sync + 'static
@@ -451,17 +462,17 @@ pub trait ContainerEngine:
     /// Removes a name of an image, and the image with its last one; one that is gone is fine.
     fn remove_image(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Makes a bridge network; one of that name is fine. Returns its subnets.
+    /// Makes a bridge network; one of that name is fine.
     fn ensure_network(
         &self,
         spec: &NetworkSpec,
-    ) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send;
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Networks with this label (`name=value`; empty: all): name and subnets.
+    /// Networks with this label (`name=value`), or all.
     fn networks(
         &self,
-        label: &str,
-    ) -> impl Future<Output = Result<Vec<(String, Vec<String>)>, EngineError>> + Send;
+        label: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<Network>, EngineError>> + Send;
 
     /// Removes a network; one that is gone is fine.
     fn remove_network(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;

@@ -26,13 +26,15 @@ pub const SEAL: &str = "hatchery.seal";
 pub const USER: &str = "hatchery.user";
 /// The workspace folder; on containers only.
 pub const FOLDER: &str = "hatchery.folder";
+/// The drone that a Compose service stands beside; on siblings only.
+pub const SIBLING: &str = "hatchery.sibling_of";
 /// Where the clone is; on containers only.
 pub const CLONE: &str = "hatchery.clone";
 /// `remoteEnv`, as JSON; on containers only.
 pub const REMOTE_ENV: &str = "hatchery.remote_env";
 /// Every label of ours that a container carries.
-pub const OURS: [&str; 11] =
-    [MANAGED, DRONE, REPO, REPO_ID, FORGE, VERSION, SEAL, USER, FOLDER, CLONE, REMOTE_ENV];
+pub const OURS: [&str; 12] =
+    [MANAGED, DRONE, REPO, REPO_ID, FORGE, VERSION, SEAL, USER, FOLDER, CLONE, REMOTE_ENV, SIBLING];
 /// Where the reference CLI says that the checkout lies.
 pub const LOCAL_FOLDER: &str = "devcontainer.local_folder";
 /// Where the reference CLI says that the configuration lies.

@@ -2,15 +2,26 @@
 //! firewall; `adapters::firewall` implements it.
 
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use hatchery_protocol::DroneName;
+use sha2::{Digest as _, Sha256};
+
+use super::engine::{ContainerEngine, NetworkSpec};
+use super::failure::{Failure, FailureKind};
+use super::{Lifecycle, labels};
 use crate::config::NetworkConfig;
+use crate::credentials::Forge;
+use crate::secret::hex;
 
 /// Name of the bridge network that image and Dockerfile drones share.
 pub const SHARED_NETWORK: &str = "hatchery";
 
 /// Name of its interface on the host.
-pub const SHARED_INTERFACE: &str = "hatchery0";
+const SHARED_INTERFACE: &str = "hatchery0";
+
+/// Bits of a Compose drone's network: 14 addresses.
+const SUBNET_BITS: u8 = 28;
 
 /// What the host's firewall shall keep drones from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,13 +30,151 @@ pub struct GuardRules {
     pub interfaces: Vec<String>,
     /// TCP ports of the host that stay reachable.
     pub host_ports: Vec<u16>,
-    /// Addresses of the host whose port 53 stays reachable: where drones resolve through them.
+    /// Resolvers of drones: their port 53 stays reachable, wherever they are.
     pub resolvers: Vec<IpAddr>,
+}
+
+/// The host's firewall.
+pub trait NetworkGuard {
+    /// Brings the firewall to these rules.
+    ///
+    /// # Errors
+    /// A sentence for people: not root, or the command missing or failing.
+    fn guard(&self, rules: &GuardRules) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    /// Sees that the shared network is there and what drones may reach is as configured.
+    pub(super) async fn ready_network(&self) -> Result<(), Failure> {
+        let spec = NetworkSpec {
+            name: SHARED_NETWORK.to_owned(),
+            interface: SHARED_INTERFACE.to_owned(),
+            subnet: None,
+            containers_talk: false,
+            labels: [(labels::MANAGED.to_owned(), "true".to_owned())].into(),
+        };
+        self.engine.ensure_network(&spec).await?;
+        self.guard_network().await;
+        Ok(())
+    }
+
+    /// Makes the network of a Compose drone, in a free part of the pool.
+    pub(super) async fn ready_drone_network(&self, drone: &DroneName) -> Result<(), Failure> {
+        // Two drones must not take the same part.
+        let turn = self.reserving.lock().await;
+        let taken: Vec<Subnet> = self
+            .engine
+            .networks(None)
+            .await?
+            .iter()
+            .flat_map(|network| &network.subnets)
+            .filter_map(|text| Subnet::parse(text))
+            .collect();
+        let pool = self.config.network.pool;
+        let subnet = free_part(pool, &taken).ok_or_else(|| {
+            let message =
+                format!("no /{SUBNET_BITS} of [network] pool {}/{} is free", pool.0, pool.1);
+            Failure::new(FailureKind::NoCapacity, message)
+                .hint("slay a Compose drone, or set a larger [network] pool")
+        })?;
+        let spec = NetworkSpec {
+            name: name(drone),
+            interface: interface(drone),
+            subnet: Some(subnet.to_string()),
+            containers_talk: true,
+            labels: labels::owned(drone),
+        };
+        self.engine.ensure_network(&spec).await?;
+        drop(turn);
+        self.guard_network().await;
+        Ok(())
+    }
+
+    /// Brings the firewall to what the networks need, unless that was done already.
+    async fn guard_network(&self) {
+        let managed = format!("{}=true", labels::MANAGED);
+        let networks = self.engine.networks(Some(&managed)).await.unwrap_or_default();
+        let own = networks.iter().filter_map(|network| {
+            Some(interface(&network.name.strip_prefix("hatchery-")?.parse().ok()?))
+        });
+        let rules = GuardRules {
+            interfaces: [SHARED_INTERFACE.to_owned()].into_iter().chain(own).collect(),
+            host_ports: self.config.network.host_ports.clone(),
+            resolvers: resolvers(&self.config.network).await,
+        };
+        if self.known.is_guarded(&rules) {
+            return;
+        }
+        let problem = self.engine.guard(&rules).await.err();
+        let said = problem.as_ref().map(|problem| {
+            format!("drones can reach more of the host than they should: {problem}")
+        });
+        if problem.is_none() {
+            self.known.guarded(rules);
+        }
+        if self.known.network_problem(said.clone())
+            && let Some(said) = said
+        {
+            tracing::warn!("{said}");
+        }
+    }
+}
+
+/// Name of a Compose drone's network.
+pub(super) fn name(drone: &DroneName) -> String {
+    format!("hatchery-{drone}")
+}
+
+/// Name of its interface on the host, at most 15 characters.
+fn interface(drone: &DroneName) -> String {
+    let mut digits = hex(&Sha256::digest(drone.as_str().as_bytes()));
+    digits.truncate(10);
+    format!("hat-{digits}")
+}
+
+/// A range of IPv4 addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Subnet {
+    first: u32,
+    bits: u8,
+}
+
+impl Subnet {
+    fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = text.split_once('/')?;
+        let bits = bits.parse().ok().filter(|bits| *bits <= 32)?;
+        Some(Self { first: address.parse::<Ipv4Addr>().ok()?.to_bits(), bits })
+    }
+
+    fn last(self) -> u32 {
+        self.first | u32::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0)
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last() && other.first <= self.last()
+    }
+}
+
+impl std::fmt::Display for Subnet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", Ipv4Addr::from_bits(self.first), self.bits)
+    }
+}
+
+/// The first part of the pool that no network overlaps.
+fn free_part((address, bits): (IpAddr, u8), taken: &[Subnet]) -> Option<Subnet> {
+    let IpAddr::V4(address) = address else { return None };
+    let pool = Subnet { first: address.to_bits(), bits };
+    let size = 1_usize << (32 - SUBNET_BITS);
+    (pool.first..=pool.last())
+        .step_by(size)
+        .map(|first| Subnet { first, bits: SUBNET_BITS })
+        .find(|part| part.last() <= pool.last() && !taken.iter().any(|one| one.overlaps(*part)))
 }
 
 /// Resolvers that drones ask: the configured ones, else the host's, which the engine hands on.
 /// Those on a loopback address the engine asks itself.
-pub(super) async fn resolvers(config: &NetworkConfig) -> Vec<IpAddr> {
+async fn resolvers(config: &NetworkConfig) -> Vec<IpAddr> {
     if !config.dns.is_empty() {
         return config.dns.clone();
     }
@@ -41,15 +190,6 @@ fn nameservers(resolv_conf: &str) -> Vec<IpAddr> {
     resolv_conf.lines().filter_map(address).filter(|one| !one.is_loopback()).collect()
 }
 
-/// The host's firewall.
-pub trait NetworkGuard {
-    /// Brings the firewall to these rules; what is right already is left alone.
-    ///
-    /// # Errors
-    /// A sentence for people: not root, or the command missing or failing.
-    fn guard(&self, rules: &GuardRules) -> impl Future<Output = Result<(), String>> + Send;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +198,19 @@ mod tests {
     fn resolvers_of_the_host_are_read_leniently() {
         let text = "# x\nsearch a\nnameserver 127.0.0.53\nnameserver 100.100.100.100\nnameserver\n";
         assert_eq!(nameservers(text), ["100.100.100.100".parse::<IpAddr>().expect("an address")]);
+    }
+
+    #[test]
+    fn a_compose_drone_gets_the_first_free_part_of_the_pool() {
+        let pool = ("10.213.0.0".parse().expect("an address"), 26);
+        let taken = |list: &[&str]| -> Vec<Subnet> {
+            list.iter().map(|text| Subnet::parse(text).expect("a subnet")).collect()
+        };
+        let free = |list: &[&str]| free_part(pool, &taken(list)).map(|part| part.to_string());
+        assert_eq!(free(&["172.17.0.0/16"]).as_deref(), Some("10.213.0.0/28"));
+        assert_eq!(free(&["10.213.0.0/27"]).as_deref(), Some("10.213.0.32/28"));
+        assert_eq!(free(&["10.213.0.0/28", "10.213.0.32/28"]).as_deref(), Some("10.213.0.16/28"));
+        assert_eq!(free(&["10.0.0.0/8"]), None);
+        assert_eq!(free(&["0.0.0.0/0"]), None);
     }
 }

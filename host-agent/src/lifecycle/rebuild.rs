@@ -35,6 +35,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         };
         self.update_record(drone, move |record| record.operation = Some(operation)).await?;
         telling.tell(EventKind::State { state: DroneState::Spawning }).await;
+        let before = self.images_of(drone).await?;
         let made = self.or_interrupted(&telling, self.replace(&record, &telling)).await;
         self.drop_stage(drone).await;
         let done = match made {
@@ -46,7 +47,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 .await?;
                 self.status_of(drone).await
             }
-            Err(failure) => Err(self.back_to_old(drone, failure).await),
+            Err(failure) => {
+                let failure = self.back_to_old(drone, failure).await;
+                self.keep_images(drone, &before).await;
+                Err(failure)
+            }
         };
         drop(claimed);
         done
@@ -158,15 +163,25 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// The new one works: nothing of the one before is needed any more.
     async fn drop_old(&self, drone: &DroneName, built: &Built) -> Result<(), Failure> {
         self.engine.remove(&labels::old_container(drone)).await?;
-        for name in self.engine.image_names().await? {
-            if !labels::is_image_of(&name, drone) || name == built.name || name == built.base {
-                continue;
-            }
+        self.keep_images(drone, &[built.name.clone(), built.base.clone()]).await;
+        Ok(())
+    }
+
+    /// Names of a drone's images.
+    async fn images_of(&self, drone: &DroneName) -> Result<Vec<String>, Failure> {
+        let mut names = self.engine.image_names().await?;
+        names.retain(|name| labels::is_image_of(name, drone));
+        Ok(names)
+    }
+
+    /// Removes a drone's images but these. One that stays is a nuisance, no failure.
+    async fn keep_images(&self, drone: &DroneName, kept: &[String]) {
+        let names = self.images_of(drone).await.unwrap_or_default();
+        for name in names.into_iter().filter(|name| !kept.contains(name)) {
             if let Err(error) = self.engine.remove_image(&name).await {
                 tracing::warn!(%drone, image = name, %error, "an old image is not removed");
             }
         }
-        Ok(())
     }
 
     /// Brings the container of before back, where there is one; says whether there was. Also for a

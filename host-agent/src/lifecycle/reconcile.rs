@@ -3,17 +3,16 @@
 use hatchery_protocol::DroneName;
 use tokio_util::sync::CancellationToken;
 
-use super::engine::{Container, ContainerEngine, NetworkSpec, RunState};
+use super::engine::{Container, ContainerEngine, RunState};
 use super::failure::Failure;
 use super::list::{observed, own_containers};
-use super::network::{GuardRules, SHARED_INTERFACE, SHARED_NETWORK};
 use super::operations::HOUSEKEEPING;
 use super::phase::{self, Action};
 use super::progress::Progress;
 use super::stage::{Stage, remove_tree};
 use super::telling::Telling;
 use super::view::DroneState;
-use super::{Lifecycle, blocking, labels, network};
+use super::{Lifecycle, blocking, labels};
 use crate::credentials::Forge;
 use crate::records::{OperationKind, Record};
 
@@ -123,41 +122,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             return Ok(());
         };
         self.boot(&container.id, clone, user).await
-    }
-
-    /// Sees that the shared network is there and what drones may reach is as configured.
-    pub(super) async fn ready_network(&self) -> Result<(), Failure> {
-        let spec = NetworkSpec {
-            name: SHARED_NETWORK.to_owned(),
-            interface: SHARED_INTERFACE.to_owned(),
-            subnet: None,
-            containers_talk: false,
-            labels: [(labels::MANAGED.to_owned(), "true".to_owned())].into(),
-        };
-        self.engine.ensure_network(&spec).await?;
-        self.guard_network().await;
-        Ok(())
-    }
-
-    async fn guard_network(&self) {
-        let rules = GuardRules {
-            interfaces: vec![SHARED_INTERFACE.to_owned()],
-            host_ports: self.config.network.host_ports.clone(),
-            resolvers: network::resolvers(&self.config.network).await,
-        };
-        if self.known.is_guarded(&rules) {
-            return;
-        }
-        let problem = self.engine.guard(&rules).await.err();
-        let said = problem.clone();
-        if problem.is_none() {
-            self.known.guarded(rules);
-        }
-        if self.known.network_problem(problem)
-            && let Some(problem) = said
-        {
-            tracing::warn!(problem, "drones can reach more than they should");
-        }
     }
 
     /// Removes stages that no operation uses.

@@ -100,6 +100,7 @@ impl Telling {
             while let Some(line) = lines.recv().await {
                 match line {
                     OutputLine::Log(text) => self.write(&text),
+                    OutputLine::Trace(text) => self.trace(&text),
                     OutputLine::Progress(text) => {
                         self.write(&text);
                         let text = text.chars().filter(|one| !one.is_control()).collect();
@@ -116,6 +117,12 @@ impl Telling {
     pub fn write(&self, line: &str) {
         if let Some(log) = &self.log {
             log.write(line);
+        }
+    }
+
+    fn trace(&self, line: &str) {
+        if let Some(log) = &self.log {
+            log.trace(line);
         }
     }
 
@@ -203,6 +210,12 @@ impl LogFile {
             inner.tail.push_back(line.to_owned());
         }
         let _ = writeln!(inner.file, "{line}").and_then(|()| inner.file.flush());
+    }
+
+    /// A line that is not shown with a failure.
+    fn trace(&self, line: &str) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = writeln!(inner.file, "{line}");
     }
 
     fn tail(&self) -> Vec<String> {

@@ -63,9 +63,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 self.engine.remove_volume(&volume).await?;
                 removed.push(format!("volume {volume}"));
             }
-            for (network, _) in self.engine.networks(&label).await? {
-                self.engine.remove_network(&network).await?;
-                removed.push(format!("network {network}"));
+            for network in self.engine.networks(Some(&label)).await? {
+                self.engine.remove_network(&network.id).await?;
+                removed.push(format!("network {}", network.name));
             }
         }
         self.remove_images(drone, removed).await

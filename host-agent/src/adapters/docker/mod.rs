@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use super::Machine;
 use crate::lifecycle::engine::{
     Container, ContainerDetail, ContainerEngine, ContainerSpec, EngineError, EngineEvent,
-    EngineFacts, Exec, ExecOutcome, Image, NetworkSpec, Usage,
+    EngineFacts, Exec, ExecOutcome, Image, Network, NetworkSpec, Usage,
 };
 
 /// How long one call may take that does not wait for anything in a container.
@@ -252,11 +252,11 @@ impl ContainerEngine for Machine {
         self.engine_remove_image(name).await
     }
 
-    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<Vec<String>, EngineError> {
+    async fn ensure_network(&self, spec: &NetworkSpec) -> Result<(), EngineError> {
         self.engine_ensure_network(spec).await
     }
 
-    async fn networks(&self, label: &str) -> Result<Vec<(String, Vec<String>)>, EngineError> {
+    async fn networks(&self, label: Option<&str>) -> Result<Vec<Network>, EngineError> {
         self.engine_networks(label).await
     }
 

@@ -5,43 +5,38 @@ use bollard::query_parameters as query;
 
 use super::containers::labels;
 use super::{CALL, Machine, filter, gone_is_fine};
-use crate::lifecycle::engine::{EngineError, NetworkSpec};
+use crate::lifecycle::engine::{EngineError, Network, NetworkSpec};
 
 impl Machine {
     pub(super) async fn engine_ensure_network(
         &self,
         spec: &NetworkSpec,
-    ) -> Result<Vec<String>, EngineError> {
-        if let Some(subnets) = self.subnets_of(&spec.name).await? {
-            return Ok(subnets);
+    ) -> Result<(), EngineError> {
+        let call = self.docker()?.inspect_network(&spec.name, None);
+        match self.call(&format!("inspect network {}", spec.name), CALL, call).await {
+            Ok(_) => return Ok(()),
+            Err(error) if error.is_absent() => {}
+            Err(error) => return Err(error),
         }
         let call = self.docker()?.create_network(request(spec));
         match self.call(&format!("create network {}", spec.name), CALL, call).await {
             // Another spawn made it meanwhile.
-            Ok(_) | Err(EngineError::Conflict { .. }) => {}
-            Err(error) => return Err(error),
-        }
-        Ok(self.subnets_of(&spec.name).await?.unwrap_or_default())
-    }
-
-    async fn subnets_of(&self, name: &str) -> Result<Option<Vec<String>>, EngineError> {
-        let call = self.docker()?.inspect_network(name, None);
-        match self.call(&format!("inspect network {name}"), CALL, call).await {
-            Ok(network) => Ok(Some(subnets(network.ipam))),
-            Err(error) if error.is_absent() => Ok(None),
+            Ok(_) | Err(EngineError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }
 
     pub(super) async fn engine_networks(
         &self,
-        label: &str,
-    ) -> Result<Vec<(String, Vec<String>)>, EngineError> {
-        let filters = if label.is_empty() { None } else { filter("label", vec![label.to_owned()]) };
+        label: Option<&str>,
+    ) -> Result<Vec<Network>, EngineError> {
+        let filters = label.and_then(|label| filter("label", vec![label.to_owned()]));
         let call = self.docker()?.list_networks(Some(query::ListNetworksOptions { filters }));
         let list = self.call("list networks", CALL, call).await?;
-        let named = |network: bollard::models::Network| {
-            (network.name.unwrap_or_default(), subnets(network.ipam))
+        let named = |network: bollard::models::Network| Network {
+            id: network.id.unwrap_or_default(),
+            name: network.name.unwrap_or_default(),
+            subnets: subnets(network.ipam),
         };
         Ok(list.into_iter().map(named).collect())
     }

@@ -168,7 +168,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             read_only: false,
         };
         let socket = Mount::Bind {
-            source: self.config.paths.sockets().join(drone.as_str()).display().to_string(),
+            source: self.socket_mount(drone),
             target: paths::DRONE_DIR.to_owned(),
             read_only: true,
         };

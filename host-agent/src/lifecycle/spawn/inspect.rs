@@ -4,11 +4,11 @@ use hatchery_protocol::DroneName;
 
 use super::super::engine::ContainerEngine;
 use super::super::failure::{Failure, FailureKind};
-use super::super::network::SHARED_NETWORK;
+use super::super::network::{self, SHARED_NETWORK};
 use super::super::{Lifecycle, labels};
 use super::build::Built;
 use crate::credentials::Forge;
-use crate::policy::{self, Allowed, Mount, Plan};
+use crate::policy::{self, Allowed, Form, Mount, Plan};
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(in crate::lifecycle) async fn inspect(
@@ -18,10 +18,28 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         plan: &Plan,
         built: &Built,
     ) -> Result<(), Failure> {
-        let detail = self.engine.container(id).await?.ok_or_else(|| {
-            Failure::new(FailureKind::Engine, format!("container {drone} is gone again"))
-        })?;
-        let deviations = policy::deviations(&detail.observed, &self.allowed(drone, plan, built));
+        let containers = self.containers_of(drone).await?;
+        let siblings: Vec<String> = containers.into_iter().map(|found| found.id).collect();
+        let gone = || Failure::new(FailureKind::Engine, format!("container {drone} is gone again"));
+        if !siblings.iter().any(|sibling| sibling == id) {
+            return Err(gone());
+        }
+        // Compose names a container's network by its id.
+        let networks = self.engine.networks(Some(&labels::id_label(drone))).await?;
+        let mut deviations = vec![];
+        for sibling in &siblings {
+            let detail = self.engine.container(sibling).await?.ok_or_else(gone)?;
+            let mut allowed = self.allowed(drone, plan, built);
+            if let Form::Compose(_) = plan.form {
+                // The text of the files was judged; what it may add is theirs to say. The rest of
+                // the net holds for every service.
+                allowed.siblings.clone_from(&siblings);
+                allowed.networks.extend(networks.iter().map(|network| network.id.clone()));
+                allowed.cap_add.clone_from(&detail.observed.cap_add);
+                allowed.security_opt.clone_from(&detail.observed.security_opt);
+            }
+            deviations.extend(policy::deviations(&detail.observed, &allowed));
+        }
         if deviations.is_empty() {
             return Ok(());
         }
@@ -31,13 +49,17 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
 
     fn allowed(&self, drone: &DroneName, plan: &Plan, built: &Built) -> Allowed {
         let (effective, run) = (&built.effective, &plan.run);
-        let socket = self.config.paths.sockets().join(drone.as_str()).display().to_string();
+        let socket = self.socket_mount(drone);
         let permitted = effective.mounts.iter().filter_map(|mount| match mount {
             Mount::Bind { source, .. } => Some(source.clone()),
             Mount::Workspace { .. } | Mount::Volume { .. } | Mount::Tmpfs { .. } => None,
         });
         let ours = [labels::workspace_volume(drone), labels::state_volume(drone)];
-        let network = if run.host_network { "host" } else { SHARED_NETWORK };
+        let network = match plan.form {
+            _ if run.host_network => "host".to_owned(),
+            Form::Compose(_) => network::name(drone),
+            Form::Image { .. } | Form::Dockerfile { .. } => SHARED_NETWORK.to_owned(),
+        };
         Allowed {
             privileged: effective.privileged || run.privileged,
             cap_add: effective.cap_add.iter().chain(&run.cap_add).cloned().collect(),
@@ -45,7 +67,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             binds: permitted.chain([socket]).collect(),
             volumes: effective.volumes.iter().cloned().chain(ours).collect(),
             devices: run.devices.clone(),
-            networks: vec![network.to_owned()],
+            networks: vec![network],
             siblings: vec![],
             host_namespaces: run.host_namespaces.clone(),
             hatchery_labels: labels::OURS.map(str::to_owned).into(),

@@ -5,6 +5,7 @@
 mod boot;
 mod build;
 mod clone;
+mod compose;
 mod create;
 mod hooks;
 mod inspect;
@@ -27,8 +28,12 @@ use super::telling::{LogFile, Telling};
 use super::view::{DroneState, DroneStatus, EventKind, Step};
 use super::{Lifecycle, blocking};
 use crate::credentials::Forge;
+use crate::policy::Form;
 use crate::records::{OperationKind, Record};
 use resolve::Resolved;
+
+/// Steps after whose failure there is a container to look into.
+const KEEPABLE: [Step; 3] = [Step::Boot, Step::Hooks, Step::Ready];
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// The whole of a spawn, rollback included.
@@ -51,6 +56,12 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             Ok(()) => self.spawned(&drone).await,
             Err(failure) => Err(failure),
         };
+        let made = made.map_err(|failure| match (&failure.step, request.keep_failed) {
+            (Some(step), false) if KEEPABLE.iter().any(|keepable| keepable.name() == step) => {
+                failure.hint("everything was undone; with --keep-failed the drone stays for a look")
+            }
+            _ => failure,
+        });
         if let Err(failure) = &made {
             let keep = request.keep_failed && failure.kind != FailureKind::Interrupted;
             self.after_failure(&drone, failure, keep, &telling).await;
@@ -102,7 +113,15 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.at(drone, Step::Create).await?;
         let creating = async {
             self.fill_volumes(&stage, record, &plan, &built).await?;
-            self.create_container(&stage, record, &plan, &built).await
+            match &plan.form {
+                Form::Image { .. } | Form::Dockerfile { .. } => {
+                    self.create_container(&stage, record, &plan, &built).await
+                }
+                Form::Compose(compose) => {
+                    let compose = (&plan, compose);
+                    self.compose_up(&stage, record, compose, &built, telling).await
+                }
+            }
         };
         let id = telling.step(Step::Create, creating).await?;
         telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;

@@ -1,0 +1,205 @@
+//! `create` for Compose: the devcontainer CLI brings the project up, from the repository's files as
+//! the policy left them and one of ours, which gives every service its limits, labels, restart
+//! policy and the drone's one network, and the drone its image, socket and state.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use hatchery_protocol::paths;
+use serde_json::{Map, Value, json};
+
+use super::super::devcontainers::UpRequest;
+use super::super::engine::ContainerEngine;
+use super::super::failure::Failure;
+use super::super::network;
+use super::super::stage::Stage;
+use super::super::telling::Telling;
+use super::super::view::Step;
+use super::super::{Lifecycle, blocking, labels};
+use super::build::Built;
+use super::clone::stage_failure;
+use crate::credentials::Forge;
+use crate::policy::{Compose, Plan, StagedFile};
+use crate::records::Record;
+
+/// How long a project may take to come up, with siblings' images to pull or build.
+const UP: Duration = Duration::from_secs(60 * 60);
+
+/// Our Compose file, and the configuration that names it.
+const OURS: &str = "hatchery.compose.json";
+const CONFIG: &str = "up.json";
+
+impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
+    /// Brings the project up, hooks aside; returns the drone's container. It runs then.
+    pub(super) async fn compose_up(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        (plan, compose): (&Plan, &Compose),
+        built: &Built,
+        telling: &Telling,
+    ) -> Result<String, Failure> {
+        let drone = &record.drone;
+        self.ready_drone_network(drone).await?;
+        let facts = self.engine.facts().await?;
+        let ours = self.compose_file(stage, record, (plan, compose), built, facts.cpus);
+        let config = up_configuration(stage, plan, compose);
+        let files = [(OURS, ours), (CONFIG, config)];
+        let (target, unbuilt) = (stage.clone(), without_build(compose));
+        blocking(move || {
+            for file in unbuilt {
+                target.write(&file.path, &file.text)?;
+            }
+            for (name, content) in files {
+                std::fs::write(target.file(name), content.to_string())?;
+            }
+            Ok::<_, std::io::Error>(())
+        })
+        .await
+        .map_err(|error| stage_failure(&error))?;
+        let request = UpRequest {
+            workspace: stage.checkout(),
+            config: stage.file(CONFIG),
+            id_label: labels::id_label(drone),
+            project: labels::project(drone),
+            limit: UP,
+        };
+        let engine = &self.engine;
+        let id = telling
+            .with_output(Step::Create, async |output| engine.up(&request, output).await)
+            .await?;
+        let known = id.clone();
+        self.update_record(drone, move |record| record.container_id = Some(known)).await?;
+        Ok(id)
+    }
+
+    fn compose_file(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        (plan, compose): (&Plan, &Compose),
+        built: &Built,
+        cpus: f64,
+    ) -> Value {
+        let drone = &record.drone;
+        let limits = self.limits(record, cpus);
+        let owner_of_network =
+            |name: &str| compose.services.get(name).and_then(|service| service.network_of.clone());
+        let hostname_of =
+            owner_of_network(&compose.service).unwrap_or_else(|| compose.service.clone());
+        let mut services = Map::new();
+        for (name, service) in &compose.services {
+            let mut set = json!({
+                "labels": sibling_labels(record),
+                "restart": "unless-stopped",
+                "mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes,
+                "cpus": limits.cpus, "pids_limit": limits.pids,
+                "cgroup": "private",
+            });
+            let mut add = |key: &str, value: Value| {
+                if let Some(set) = set.as_object_mut() {
+                    set.insert(key.to_owned(), value);
+                }
+            };
+            if service.network_of.is_none() {
+                add("extra_hosts", json!(self.extra_hosts()));
+                if !self.config.network.dns.is_empty() {
+                    add("dns", json!(self.config.network.dns));
+                }
+            }
+            if *name == hostname_of {
+                add("hostname", json!(drone));
+            }
+            if *name == compose.service {
+                add("image", json!(built.name));
+                add("pull_policy", json!("never"));
+                add("container_name", json!(drone));
+                add("labels", json!(escaped(self.container_labels(stage, record, plan, built))));
+                add("volumes", self.own_volumes(drone));
+            } else if service.builds {
+                add("image", json!(labels::image(drone, &format!("service-{name}"))));
+            }
+            services.insert(name.clone(), set);
+        }
+        let state = labels::state_volume(drone);
+        json!({
+            "services": services,
+            "networks": {"default": {"name": network::name(drone), "external": true}},
+            "volumes": {"hatchery-state": {"name": state, "external": true}},
+        })
+    }
+
+    fn own_volumes(&self, drone: &hatchery_protocol::DroneName) -> Value {
+        json!([
+            {"type": "volume", "source": "hatchery-state", "target": paths::STATE_DIR},
+            {"type": "bind", "source": self.socket_mount(drone), "target": paths::DRONE_DIR,
+             "read_only": true},
+        ])
+    }
+
+    /// The drone's socket directory on the host.
+    pub(super) fn socket_mount(&self, drone: &hatchery_protocol::DroneName) -> String {
+        self.config.paths.sockets().join(drone.as_str()).display().to_string()
+    }
+}
+
+/// Siblings are found by their project; the drone's own label is the drone's container's alone.
+fn sibling_labels(record: &Record) -> BTreeMap<String, String> {
+    [(labels::MANAGED, "true"), (labels::SIBLING, record.drone.as_str())]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// Compose interpolates `$` in values.
+fn escaped(labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    labels.into_iter().map(|(name, value)| (name, value.replace('$', "$$"))).collect()
+}
+
+/// What stands in for devcontainer.json: users, hooks and features are in the image's label.
+fn up_configuration(stage: &Stage, plan: &Plan, compose: &Compose) -> Value {
+    let mut files: Vec<String> = compose
+        .paths
+        .iter()
+        .map(|path| stage.checkout().join(path).display().to_string())
+        .collect();
+    files.push(stage.file(OURS).display().to_string());
+    let mut config = json!({
+        "dockerComposeFile": files,
+        "service": compose.service,
+        "workspaceFolder": plan.workspace.folder,
+    });
+    if let Some(config) = config.as_object_mut().filter(|_| !compose.run_services.is_empty()) {
+        config.insert("runServices".to_owned(), json!(compose.run_services));
+    }
+    config
+}
+
+/// The files without the drone's own `build`: its image is made, and not to be made again.
+fn without_build(compose: &Compose) -> Vec<StagedFile> {
+    let unbuilt = |file: &StagedFile| {
+        let mut content: Value = serde_json::from_str(&file.text).ok()?;
+        let service = content.get_mut("services")?.get_mut(&compose.service)?;
+        service.as_object_mut()?.remove("build")?;
+        Some(StagedFile { path: file.path.clone(), text: content.to_string() })
+    };
+    compose.files.iter().filter_map(unbuilt).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_drones_own_build_is_taken_out() {
+        let text = r#"{"services":{"app":{"build":".","x":1},"db":{"build":"db"}}}"#;
+        let compose = Compose {
+            paths: vec!["c.yml".into()],
+            files: vec![StagedFile { path: "c.yml".into(), text: text.into() }],
+            service: "app".into(),
+            run_services: vec![],
+            services: BTreeMap::new(),
+        };
+        let files = without_build(&compose);
+        assert_eq!(files[0].text, r#"{"services":{"app":{"x":1},"db":{"build":"db"}}}"#);
+    }
+}
