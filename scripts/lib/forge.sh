@@ -33,7 +33,7 @@ forge_port_free() {
     "stop that program, or let it listen on one address (not on $1), then run this again"
 }
 
-sample_seeded() { forge admin GET /state | grep -q '"hello"'; }
+sample_seeded() { forge admin GET /state | grep -qF "\"$SAMPLE\""; }
 
 # sample_seed: the repository from scripts/sample, and the App on its owner's account.
 sample_seed() {
