@@ -23,6 +23,9 @@ const BUILDKIT_MAJOR: u32 = 23;
 /// How long `docker buildx version` may take.
 const PROBE: Duration = Duration::from_secs(20);
 
+/// Level of what is meant for people.
+const INFORMATION: u8 = 3;
+
 /// Longest progress text, in characters.
 const PROGRESS_MAX: usize = 200;
 
@@ -61,6 +64,8 @@ struct Outcome {
 struct LogLine {
     #[serde(rename = "type")]
     kind: String,
+    /// 1: trace, 2: debug, 3: information, 4: warning, 5: error.
+    level: u8,
     text: String,
     name: String,
     status: String,
@@ -242,6 +247,9 @@ fn log_lines(text: &str) -> Vec<OutputLine> {
         }
         "progress" => vec![OutputLine::Trace(format!("{} {}", line.name, line.status))],
         "start" | "stop" => line.text.lines().map(|text| OutputLine::Trace(plain(text))).collect(),
+        "raw" | "text" if line.level < INFORMATION => {
+            line.text.lines().map(|text| OutputLine::Trace(plain(text))).collect()
+        }
         "raw" => line.text.lines().map(raw_line).collect(),
         _ => line.text.lines().map(text_line).collect(),
     }
