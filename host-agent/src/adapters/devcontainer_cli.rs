@@ -5,13 +5,14 @@
 //! plain text between them; its standard output one line of JSON that tells the outcome.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Machine;
-use super::exec::{ExecError, Pipe, Run};
+use super::exec::{self, ExecError, Pipe, Run};
 use crate::lifecycle::devcontainers::{
     BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
 };
@@ -102,6 +103,14 @@ impl Devcontainers for Machine {
         outcome.container_id.ok_or_else(|| DevcontainerError::Failed {
             message: "devcontainer up named no container".to_owned(),
         })
+    }
+
+    async fn end_orphans(&self, workspace: &Path) {
+        let needle = workspace.to_owned();
+        let ended = tokio::task::spawn_blocking(move || exec::end_groups_on(&needle)).await;
+        if let Ok(count @ 1..) = ended {
+            tracing::info!(count, "processes of the host agent before were ended");
+        }
     }
 
     async fn run_hooks(
