@@ -357,8 +357,12 @@ pub trait ContainerEngine:
     /// Starts a container; one that runs already is fine.
     fn start(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Stops a container within its grace period; one that does not run is fine.
-    fn stop(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Stops a container; after `grace` it is killed. One that does not run is fine.
+    fn stop(
+        &self,
+        id: &str,
+        grace: Duration,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
     /// Waits for a container's end and returns its exit code.
     fn wait(

@@ -5,7 +5,7 @@ use super::devcontainers::DevcontainerError;
 use super::engine::EngineError;
 use super::failure::{Failure, FailureKind};
 use crate::credentials::ForgeError;
-use crate::records::RecordError;
+use crate::records::{OperationKind, Record, RecordError};
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
@@ -112,7 +112,9 @@ impl From<DevcontainerError> for Failure {
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
         match &error {
-            RecordError::Exists(drone) => exists(drone),
+            RecordError::Exists(drone) => {
+                Self::new(FailureKind::Exists, format!("drone {drone} is being spawned already"))
+            }
             RecordError::Absent(drone) => no_drone(drone),
             RecordError::Io { source, .. } => {
                 Self::new(FailureKind::Failed, error.to_string()).caused_by(source)
@@ -121,8 +123,17 @@ impl From<RecordError> for Failure {
     }
 }
 
-/// The drone is there already.
-pub fn exists(drone: &hatchery_protocol::DroneName) -> Failure {
+/// The drone is there already, or on its way.
+pub fn exists(record: &Record) -> Failure {
+    let drone = &record.drone;
+    let kind = record.operation.as_ref().map(|operation| operation.kind);
+    if kind == Some(OperationKind::Spawn) {
+        return Failure::new(
+            FailureKind::Exists,
+            format!("drone {drone} is being spawned already"),
+        )
+        .hint(format!("see how far it is: `hatchery status {drone}`"));
+    }
     Failure::new(FailureKind::Exists, format!("drone {drone} exists already"))
         .hint(format!("get in: `hatchery exec {drone} bash`"))
         .hint(format!("start over: `hatchery slay {drone}` first"))

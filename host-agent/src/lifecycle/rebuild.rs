@@ -5,6 +5,7 @@
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 
+use super::burrow::GRACE;
 use super::engine::{Container, ContainerEngine};
 use super::failure::{Failure, FailureKind};
 use super::spawn::{Built, remote_user, stage_failure};
@@ -153,7 +154,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Stops the container of before and calls it `<drone>.old`; the engine leaves it alone.
     async fn set_aside(&self, drone: &DroneName, old: Option<&Container>) -> Result<(), Failure> {
         let Some(old) = old else { return Ok(()) };
-        self.engine.stop(&old.id).await?;
+        self.engine.stop(&old.id, GRACE).await?;
         self.engine.set_restarts(&old.id, false).await?;
         self.engine.rename(&old.id, &labels::old_container(drone)).await?;
         self.known.forget_container(&old.id);

@@ -104,6 +104,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     async fn finish_undo(&self, drone: &DroneName) {
         let Ok(_claimed) = self.operations.begin_now(drone, HOUSEKEEPING) else { return };
         tracing::info!(%drone, "an operation was cut off: removing what is left of the drone");
+        self.engine.end_orphans(&Stage::root(&self.config.paths, drone)).await;
         // Nobody listens: the receiver is dropped, and telling goes on without it.
         let (progress, _) = Progress::new(CancellationToken::new());
         let telling = Telling::new(progress, self.journal.clone()).about(drone, None);
@@ -141,6 +142,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     async fn finish_rebuild(&self, drone: &DroneName) {
         let Ok(_claimed) = self.operations.begin_now(drone, HOUSEKEEPING) else { return };
         tracing::info!(%drone, "a rebuild was cut off: bringing back what was there before");
+        self.engine.end_orphans(&Stage::root(&self.config.paths, drone)).await;
         if let Err(failure) = self.heal_rebuild(drone).await {
             tracing::error!(%drone, %failure, "the container of before is not back");
         }

@@ -1,5 +1,7 @@
 //! `slay`: not before it is sure that no work is lost; then nothing of the drone is left.
 
+use std::time::Duration;
+
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 
@@ -11,6 +13,9 @@ use super::view::Step;
 use super::{Lifecycle, explain};
 use crate::credentials::Forge;
 use crate::records::{Operation, OperationKind};
+
+/// How long processes have to end by themselves when nothing of what they write stays.
+const SLAY_GRACE: Duration = Duration::from_secs(2);
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn slay_drone(
@@ -38,13 +43,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             };
             self.update_record(drone, move |record| record.operation = Some(operation)).await?;
         }
-        let stopping = async {
-            for container in self.containers_of(drone).await? {
-                self.engine.stop(&container.id).await?;
-            }
-            Ok(())
-        };
-        telling.step(Step::Stop, stopping).await?;
+        telling.step(Step::Stop, self.stop_within(drone, SLAY_GRACE)).await?;
         let removed = telling.step(Step::Remove, self.undo(drone, &telling)).await?;
         self.drop_log(drone).await;
         self.journal.forget(drone);

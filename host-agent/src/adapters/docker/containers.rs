@@ -16,11 +16,8 @@ use super::{CALL, KEPT_MAX, Machine, filter, gone_is_fine};
 use crate::lifecycle::engine::{Container, ContainerDetail, EngineError, RunState};
 use crate::policy::{Observed, ObservedMount};
 
-/// Grace that `stop` gives a container, in seconds: Docker's own default.
-const STOP_GRACE: i32 = 10;
-
-/// How long a stop may take: the grace, the kill, and a busy machine.
-const STOP: Duration = Duration::from_secs(90);
+/// How long a kill may take on a busy machine.
+const STOP: Duration = Duration::from_secs(80);
 
 impl Machine {
     pub(super) async fn engine_containers(
@@ -54,10 +51,11 @@ impl Machine {
         self.call(&format!("start container {id}"), CALL, call).await
     }
 
-    pub(super) async fn engine_stop(&self, id: &str) -> Result<(), EngineError> {
-        let options = query::StopContainerOptions { t: Some(STOP_GRACE), ..Default::default() };
+    pub(super) async fn engine_stop(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+        let seconds = i32::try_from(grace.as_secs()).ok();
+        let options = query::StopContainerOptions { t: seconds, ..Default::default() };
         let call = self.docker()?.stop_container(id, Some(options));
-        gone_is_fine(self.call(&format!("stop container {id}"), STOP, call).await)
+        gone_is_fine(self.call(&format!("stop container {id}"), grace + STOP, call).await)
     }
 
     pub(super) async fn engine_wait(&self, id: &str, limit: Duration) -> Result<i64, EngineError> {

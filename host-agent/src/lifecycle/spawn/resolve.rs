@@ -32,7 +32,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn resolve(&self, repo: &RepoId) -> Result<Resolved, Failure> {
         // Before the forge is asked: it may be down, and the answer would not change.
         if let Some(record) = self.records.all().iter().find(|record| record.repo == *repo) {
-            return Err(explain::exists(&record.drone));
+            return Err(explain::exists(record));
         }
         let found = self.credentials.resolve(repo).await?;
         let same =
@@ -40,7 +40,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         if let Some(record) =
             self.records.all().iter().find(|record| same(&record.repo, record.repo_id))
         {
-            return Err(explain::exists(&record.drone));
+            return Err(explain::exists(record));
         }
         let repo = RepoId { host: repo.host.clone(), name: found.name.clone() };
         Ok(Resolved { repo, found })
