@@ -17,21 +17,32 @@ pub const ADDRESS: &str = "172.17.0.1";
 #[derive(Debug)]
 pub struct Forge {
     data: PathBuf,
-    // Held, not waited for: the nursery ends it.
-    _process: Child,
+    process: Child,
 }
 
 impl Forge {
     /// Starts one that keeps everything in `data`.
     pub(crate) fn start(bed: Bed, data: &Path) -> Self {
+        Self::listening(bed, data, &format!("{ADDRESS}:443"))
+    }
+
+    /// Lets another forge make the key of its App, and ends it.
+    pub(crate) fn make_key(bed: Bed, data: &Path) -> PathBuf {
+        let mut forge = Self::listening(bed, data, "127.0.0.1:0");
+        forge.process.kill().expect("a child of ours");
+        forge.process.wait().expect("a child of ours");
+        forge.app_key_file()
+    }
+
+    fn listening(bed: Bed, data: &Path, address: &str) -> Self {
         std::fs::create_dir_all(data).expect("a directory for the forge");
         let mut command = bed.command("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(world::hatchery()).args(["forge", "serve"]);
-        command.arg("--data-dir").arg(data).args(["--listen", &format!("{ADDRESS}:443")]);
+        command.arg("--data-dir").arg(data).args(["--listen", address]);
         command.args(["--host", HOST, "--host", ADDRESS]);
         let log = std::fs::File::create(data.join("forge.log")).expect("the forge's log");
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);
-        let forge = Self { data: data.to_owned(), _process: nursery::start(command) };
+        let forge = Self { data: data.to_owned(), process: nursery::start(command) };
         wait_until("the local forge", Duration::from_secs(30), || {
             http::request(&forge.data.join("admin.sock"), "GET", "/state", "").ok()
         });

@@ -114,6 +114,11 @@ impl HostAgent {
         Drone::new(self, name)
     }
 
+    /// A drone that is there already.
+    pub fn drone(&self, name: &str) -> Drone<'_> {
+        Drone::new(self, name.to_owned())
+    }
+
     /// The drones of `list --json`.
     pub fn list(&self) -> Vec<Value> {
         let listed = self.json(&["list"]);

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
-use crate::{Bed, HostAgent, Repo};
+use crate::{Bed, HostAgent, Repo, wait_until};
 
 /// Everything that an operation could leave behind, one line a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,21 @@ pub fn assert_nothing_left(agent: &HostAgent, repo: &Repo) {
     assert!(left.is_empty(), "left of {drone}: {left:#?}\n{}", agent.log());
     assert_eq!(agent.state(&drone), None, "{drone} is listed still");
     assert_eq!(repo.tokens(), 0, "live tokens of {drone}");
+}
+
+/// Waits until nothing is left of a drone but its tokens: those of a host agent that was killed live
+/// on to their expiry.
+///
+/// # Panics
+/// When something stays.
+pub fn wait_until_gone(agent: &HostAgent, repo: &Repo) {
+    let drone = repo.drone();
+    let what = format!("everything of {drone} to be gone");
+    wait_until(&what, Duration::from_secs(60), || {
+        let Inventory(things) = Inventory::of(agent);
+        let here = |thing: &String| thing.contains(&drone) && !thing.contains("/s/logs/");
+        (!things.iter().any(here) && agent.state(&drone).is_none()).then_some(())
+    });
 }
 
 fn engine(bed: Bed) -> BTreeSet<String> {

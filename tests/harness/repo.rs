@@ -86,13 +86,21 @@ impl Repo {
         self.world.forge.tokens_of(self.id).len()
     }
 
-    /// Tokens minted so far in its owner's installation.
-    pub fn mints(&self) -> usize {
+    /// The number of the App's installation on its owner.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn installation(&self) -> u64 {
         let state = self.world.forge.admin("GET", "/state", &Value::Null);
         let installations = state["installations"].as_array().expect("installations");
-        let installation = installations.iter().find(|one| one["account"] == self.owner.as_str());
-        let id = installation.expect("an installation")["id"].as_u64().expect("an id");
-        self.world.forge.calls(&format!("/app/installations/{id}/access_tokens")).len()
+        let found = installations.iter().find(|one| one["account"] == self.owner.as_str());
+        found.expect("an installation")["id"].as_u64().expect("an id")
+    }
+
+    /// Tokens asked for so far in its owner's installation.
+    pub fn mints(&self) -> usize {
+        let path = format!("/app/installations/{}/access_tokens", self.installation());
+        self.world.forge.calls(&path).len()
     }
 
     /// What its git directory on the forge answers: the truth about what was pushed.

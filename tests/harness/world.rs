@@ -119,6 +119,12 @@ impl World {
 }
 
 impl Turn {
+    /// The private key of an App that this world's forge does not know.
+    pub fn other_app_key(&self) -> PathBuf {
+        let data = self.world.agent_home();
+        Forge::make_key(self.world.bed, &data)
+    }
+
     /// The world whose turn it is.
     pub(crate) fn world(&self) -> &'static World {
         self.world

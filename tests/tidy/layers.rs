@@ -79,10 +79,7 @@ fn adapters_words_stay_in_adapters() {
             let text = std::fs::read_to_string(&path).expect("a source");
             for (number, line) in without_tests(&text).lines().enumerate() {
                 let code = line.trim_start();
-                if code.starts_with("use ")
-                    && code.contains(&format!("{word}"))
-                    && names(code, word)
-                {
+                if code.starts_with("use ") && code.contains(word) && names(code, word) {
                     wrong.push(format!("{}:{}: {code}", path.display(), number + 1));
                 }
             }

@@ -27,6 +27,7 @@ use crate::{
     model::State,
     operations::{self as operate, OperationError},
     reply::{Reply, json_reply},
+    reports,
     request::{BODY_LIMIT, decode_segments},
     rest::app::selection,
     server,
@@ -190,13 +191,13 @@ async fn repositories(forge: &Forge, call: &Call) -> Result<Value, Failure> {
             done()
         }
         ("POST", [owner, name, "checks"]) => {
-            id(operate::put_check(forge, (owner, name), &call.json()?).await?)
+            id(reports::put_check(forge, (owner, name), &call.json()?).await?)
         }
         ("POST", [owner, name, "runs"]) => {
-            id(operate::put_run(forge, (owner, name), &call.json()?).await?)
+            id(reports::put_run(forge, (owner, name), &call.json()?).await?)
         }
         ("PATCH", [owner, name, "runs", run]) => {
-            operate::change_run(forge, (owner, name), number(run)?, &call.json()?)?;
+            reports::change_run(forge, (owner, name), number(run)?, &call.json()?)?;
             done()
         }
         _ => Err(Failure::NoSuchCall),

@@ -87,6 +87,7 @@ mod operations;
 mod permissions;
 mod pulls;
 mod reply;
+mod reports;
 mod request;
 mod rest;
 mod running;

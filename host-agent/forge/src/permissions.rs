@@ -35,6 +35,7 @@ pub const KNOWN: &[&str] = &[
     "checks",
     "contents",
     "deployments",
+    "discussions",
     "environments",
     "issues",
     "members",

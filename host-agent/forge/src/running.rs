@@ -12,6 +12,7 @@ use crate::{
     forge::Forge,
     model::State,
     operations::{self, OperationError},
+    reports,
     server::DRAIN,
     spec::{
         AccountSpec, CheckSpec, InstallationChange, InstallationSpec, RepositoryChange,
@@ -281,7 +282,7 @@ impl RunningForge {
         name: &str,
         spec: &CheckSpec,
     ) -> Result<u64, OperationError> {
-        operations::put_check(&self.forge, (owner, name), spec).await
+        reports::put_check(&self.forge, (owner, name), spec).await
     }
 
     /// Reports an Actions run with its jobs and their logs; returns its id.
@@ -294,7 +295,7 @@ impl RunningForge {
         name: &str,
         spec: &RunSpec,
     ) -> Result<u64, OperationError> {
-        operations::put_run(&self.forge, (owner, name), spec).await
+        reports::put_run(&self.forge, (owner, name), spec).await
     }
 
     /// Moves an Actions run on.
@@ -308,7 +309,7 @@ impl RunningForge {
         run_id: u64,
         change: &RunChange,
     ) -> Result<(), OperationError> {
-        operations::change_run(&self.forge, (owner, name), run_id, change)
+        reports::change_run(&self.forge, (owner, name), run_id, change)
     }
 
     /// Stops listening, gives calls under way five seconds, and leaves the state in its file.

@@ -286,3 +286,96 @@ impl Attested {
         self.pid
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use super::*;
+
+    /// Names the socket that a run of this test binary connects to.
+    const SOCKET: &str = "HATCHERY_TEST_SOCKET";
+
+    fn record(container: Option<&str>) -> Arc<Record> {
+        let value = serde_json::json!({
+            "drone": "acme-web",
+            "repo": { "host": "github.com", "name": "acme/web" },
+            "repo_id": 7,
+            "grants": [],
+            "grant_version": 1,
+            "desired": "running",
+            "container_id": container,
+            "created_at": "2026-01-01T00:00:00Z",
+        });
+        Arc::new(serde_json::from_value(value).expect("a record"))
+    }
+
+    #[test]
+    fn a_process_elsewhere_is_refused_whatever_the_container() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        let mut peer = Peer::of(&ours).expect("this process");
+        assert_eq!(peer.pid(), std::process::id());
+        peer.wrote(Some(std::process::id()));
+        assert!(peer.remains().is_ok());
+        assert_eq!(peer.attest(record(None)).expect_err("none"), Refusal::NoContainer);
+        let refusal = peer.attest(record(Some(&"0".repeat(64)))).expect_err("elsewhere");
+        assert!(matches!(refusal, Refusal::Cgroup { .. } | Refusal::Container { .. }), "{refusal}");
+    }
+
+    #[test]
+    fn a_writer_that_cannot_be_held_taints_the_connection() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        for writer in [None, Some(0)] {
+            let mut peer = Peer::of(&ours).expect("this process");
+            peer.wrote(writer);
+            peer.wrote(Some(std::process::id()));
+            let refusal = peer.attest(record(Some(&"0".repeat(64)))).expect_err("tainted");
+            assert_eq!(refusal, Refusal::NoPid);
+        }
+    }
+
+    /// Not a test of its own: what [`who_has_ended_is_refused`] runs.
+    #[test]
+    fn connects_and_ends() {
+        if let Some(socket) = std::env::var_os(SOCKET) {
+            UnixStream::connect(socket).expect("connect");
+        }
+    }
+
+    #[test]
+    fn who_has_ended_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("s");
+        let listener = UnixListener::bind(&socket).expect("bind");
+        let ended = std::process::Command::new(std::env::current_exe().expect("this binary"))
+            .args(["--exact", "credentials::attest::tests::connects_and_ends"])
+            .env(SOCKET, &socket)
+            .output()
+            .expect("run");
+        assert!(ended.status.success());
+        let (stream, _) = listener.accept().expect("accept");
+        let refusal = match Peer::of(&stream) {
+            Ok(peer) => peer.attest(record(Some(&"0".repeat(64)))).expect_err("ended"),
+            Err(refusal) => refusal,
+        };
+        assert!(matches!(refusal, Refusal::Gone(_) | Refusal::NoPid), "{refusal}");
+    }
+
+    #[test]
+    fn a_directory_handle_tells_the_living_from_the_dead() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let process = Process::open(child.id()).expect("alive");
+        assert!(process.is_alive().expect("a verdict"));
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        assert!(!process.is_alive().expect("a verdict"));
+        assert_eq!(process.attest(&"0".repeat(64)), Err(Refusal::Gone(child.id())));
+    }
+
+    #[test]
+    fn a_process_that_was_not_waited_for_counts_as_gone() {
+        assert!(is_zombie("12 (a) b (c) Z 1 12 12"));
+        assert!(is_zombie("12 (a"));
+        assert!(!is_zombie("12 (x) Z) S 1 12 12"));
+    }
+}

@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hatchery_protocol::DroneName;
 use hatchery_protocol::wire::Permissions;
@@ -28,6 +29,8 @@ const KEPT: u32 = 4;
 const QUEUE: usize = 1024;
 /// Lines synced at once at most.
 const BATCH: usize = 256;
+/// How long lines are gathered before they are written together.
+const GATHER: Duration = Duration::from_millis(5);
 /// Hex digits of a token's SHA-256 that a line shows.
 const PREFIX: usize = 12;
 /// Lines on requests that a drone gets at once; then one a second. One drone that floods must not
@@ -132,7 +135,15 @@ impl Audit {
             .stack_size(128 << 10)
             .spawn(move || {
                 let mut batch = Vec::new();
-                while lines.blocking_recv_many(&mut batch, BATCH) > 0 {
+                while let Some(first) = lines.blocking_recv() {
+                    // Who writes next need not wake this thread, and one sync does for all.
+                    std::thread::sleep(GATHER);
+                    batch.push(first);
+                    while batch.len() < BATCH
+                        && let Ok(line) = lines.try_recv()
+                    {
+                        batch.push(line);
+                    }
                     log.append(batch.drain(..));
                 }
             })?;
@@ -326,7 +337,7 @@ mod tests {
         let (drone, now) = (drone(), OffsetDateTime::UNIX_EPOCH);
         let written = (0..2 * LINES).filter(|_| audit.share(&drone, now).is_some()).count();
         assert_eq!(written, LINES as usize);
-        let later = now + std::time::Duration::from_secs(1);
+        let later = now + Duration::from_secs(1);
         assert_eq!(audit.share(&drone, later), Some(u64::from(LINES)));
         audit.close().await;
     }

@@ -335,8 +335,8 @@ impl Entry {
     }
 
     fn under_way(&self) -> Option<Flight> {
-        // One that was cut off has an outcome and was never landed.
-        self.flight.clone().filter(|flight| flight.peek().is_none())
+        // One that was cut off has an outcome, and was never landed.
+        self.flight.clone().filter(|flight| flight.clone().now_or_never().is_none())
     }
 
     fn is_due(&self, now: OffsetDateTime) -> bool {
@@ -474,7 +474,7 @@ mod tests {
         assert!(cache.land(landing.expect("a flight"), Err(unreachable()), now).is_none());
         assert_eq!(decide(&mut cache, MIN_VALID, now).0, "serve");
         assert_eq!(decide(&mut cache, MIN_VALID, now + HOLD).0, "mint or serve");
-        assert_eq!(decide(&mut cache, MIN_VALID, start + HOUR).0, "join", "not past its end");
+        assert_eq!(decide(&mut cache, MIN_VALID, start + HOUR).0, "mint", "not past its end");
     }
 
     #[test]

@@ -40,14 +40,17 @@ pub fn find<'a>(
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use time::OffsetDateTime;
 
     use super::super::permissions::tests::permissions;
     use super::*;
     use crate::records::{Desired, SpawnChoices};
 
-    pub(crate) fn record(grants: &[(ForgeRepoId, &str, &[(&str, &str)])]) -> Record {
+    /// Id, name and permissions of a grant.
+    type Granted<'a> = (ForgeRepoId, &'a str, &'a [(&'a str, &'a str)]);
+
+    fn record(grants: &[Granted<'_>]) -> Record {
         let host = "github.com".parse().expect("a host");
         let grants: Vec<Grant> = grants
             .iter()

@@ -188,3 +188,116 @@ fn spend(budget: &Mutex<Budget>) -> Result<(), Refused> {
         budget.lock().unwrap_or_else(PoisonError::into_inner).take(OffsetDateTime::now_utc());
     taken.map_err(|wait| Refused::busy("this drone asks too often".to_owned(), wait))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use hatchery_protocol::wire::{Problem, problem};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+    use crate::adapters::github::GitHub;
+    use crate::adapters::github::rig::{Rig, rig};
+
+    struct Served {
+        rig: Rig,
+        credentials: Arc<Credentials<GitHub>>,
+        shutdown: CancellationToken,
+        serving: tokio::task::JoinHandle<()>,
+        socket: PathBuf,
+    }
+
+    async fn served() -> Served {
+        let rig = rig().await;
+        let drone = rig.drone(&[("acme/web", &[("contents", "write")])]).drone.clone();
+        rig.records
+            .update(&drone, |record| record.container_id = Some("0".repeat(64)))
+            .expect("a container");
+        let credentials = Credentials::new(
+            Arc::clone(&rig.config),
+            Arc::clone(&rig.records),
+            Arc::clone(&rig.github),
+        );
+        let credentials = Arc::new(credentials.expect("credentials"));
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(serve(Arc::clone(&credentials), shutdown.clone()));
+        credentials.open_drone(&drone).await.expect("opened");
+        let socket = rig.config.paths.sockets().join(drone.as_str()).join("agent.sock");
+        Served { rig, credentials, shutdown, serving, socket }
+    }
+
+    /// Sends text, and reads until the other side closes.
+    async fn exchange(served: &Served, request: &str) -> String {
+        let mut stream = UnixStream::connect(&served.socket).await.expect("connect");
+        stream.write_all(request.as_bytes()).await.expect("write");
+        let mut answer = Vec::new();
+        // What was not read of the request resets the connection, after the answer.
+        let _ = stream.read_to_end(&mut answer).await;
+        String::from_utf8(answer).expect("text")
+    }
+
+    #[tokio::test]
+    async fn who_is_not_of_the_drone_gets_a_bland_refusal_and_the_log_the_reason() {
+        let served = served().await;
+        for path in ["/token", "/v1/token?repo=acme/web", "/v1/identity", "/nothing"] {
+            let answer =
+                exchange(&served, &format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+            let (head, body) = answer.split_once("\r\n\r\n").expect("head and body");
+            assert!(head.starts_with("HTTP/1.1 403 "), "{path}: {head}");
+            let problem: Problem = serde_json::from_str(body).expect("a problem");
+            assert_eq!(problem.kind, problem::FORBIDDEN);
+            assert!(!body.contains("container") && !body.contains("cgroup"), "{body}");
+        }
+        assert_eq!(served.rig.forge.calls().len(), 0);
+        let Served { rig, credentials, shutdown, serving, .. } = served;
+        shutdown.cancel();
+        serving.await.expect("drained");
+        credentials.run(shutdown).await;
+        let lines = rig.audit();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        for line in lines {
+            assert_eq!(line["event"], "refuse");
+            assert_eq!(line["pid"], std::process::id());
+            assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("cgroup")
+                || reason.contains("container")), "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_no_client_of_ours_sends_is_refused() {
+        let served = served().await;
+        for (request, status) in [
+            (format!("GET /token HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(HEAD_MAX)), "431"),
+            (format!("GET /token HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(HEADERS_MAX + 1)), "431"),
+            ("GET /token HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".to_owned(), "400"),
+            (
+                "GET /token HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx".to_owned(),
+                "400",
+            ),
+            ("nonsense\r\n\r\n".to_owned(), "400"),
+        ] {
+            let answer = exchange(&served, &request).await;
+            let begin: String = request.chars().take(60).collect();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{begin:?}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn closing_a_drone_ends_its_connections_and_opening_brings_it_back() {
+        let served = served().await;
+        let drone = "acme-web".parse().expect("a drone");
+        let mut idle = UnixStream::connect(&served.socket).await.expect("connect");
+        served.credentials.close_drone(&drone).await;
+        let mut rest = Vec::new();
+        // Reset or closed: either way it is over.
+        let _ = idle.read_to_end(&mut rest).await;
+        assert!(UnixStream::connect(&served.socket).await.is_err());
+        served.credentials.open_drone(&drone).await.expect("opened again");
+        let answer = exchange(&served, "GET /token HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        served.credentials.close_drone(&drone).await;
+        served.credentials.remove_drone(&drone).await.expect("removed");
+        assert!(!served.socket.exists());
+    }
+}

@@ -6,7 +6,6 @@
 //! | `GET /v1/token?repo=owner/name&min_valid=1800` | [`hatchery_protocol::wire::TokenReply`] |
 //! | `POST /v1/token/rejected` | 204; the token is replaced if it is the current one |
 //! | `GET /v1/identity` | [`hatchery_protocol::wire::Identity`] |
-//! | `GET /v1/authorized-keys` | `authorized_keys` lines, `text/plain` |
 //!
 //! Errors are RFC 9457 problems. A caller that is not attested gets a bland one: the reason goes
 //! to the log and the audit log.

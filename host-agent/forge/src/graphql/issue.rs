@@ -27,6 +27,17 @@ pub fn resolve(
             "state" => Out::leaf(repository::issue_state(issue)),
             "closed" => Out::leaf(issue.closed_at.is_some()),
             "isPinned" => Out::leaf(false),
+            "subIssues" | "blockedBy" | "blocking" => {
+                connection("IssueConnection", Vec::new(), args)
+            }
+            "subIssuesSummary" => Out::fields(
+                "SubIssuesSummary",
+                [
+                    ("total", Out::leaf(0)),
+                    ("completed", Out::leaf(0)),
+                    ("percentCompleted", Out::leaf(0)),
+                ],
+            ),
             _ => common(context, (state, repo, issue), ("issues", field), args),
         })
     })?

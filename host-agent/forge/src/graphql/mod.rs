@@ -11,6 +11,7 @@ mod pull;
 mod query;
 mod repository;
 mod schema;
+mod search;
 mod validate;
 
 use std::sync::Arc;

@@ -196,7 +196,9 @@ async fn changes(
 ) -> Result<Out, FieldError> {
     let range = format!("{}...{}", pull.base_sha, pull.head_sha);
     let git = context.forge.git(repo_id);
-    let stat = git.run(&["diff", "--numstat", &range]).await.map_err(internal)?;
+    let stat = git.run(&["diff", "--no-renames", "--numstat", &range]).await.map_err(internal)?;
+    let kinds = git.run(&["diff", "--no-renames", "--name-status", &range]).await;
+    let kinds = kinds.map_err(internal)?; // in the same order as the lines of `stat`
     let files: Vec<(u64, u64, &str)> = stat.lines().filter_map(numstat).collect();
     Ok(match field {
         "additions" => Out::leaf(files.iter().map(|file| file.0).sum::<u64>()),
@@ -205,13 +207,15 @@ async fn changes(
         _ => {
             let nodes = files
                 .into_iter()
-                .map(|(added, deleted, path)| {
+                .zip(kinds.lines())
+                .map(|((added, deleted, path), kind)| {
                     Out::fields(
                         "PullRequestChangedFile",
                         [
                             ("path", Out::leaf(path)),
                             ("additions", Out::leaf(added)),
                             ("deletions", Out::leaf(deleted)),
+                            ("changeType", Out::leaf(change_type(kind))),
                         ],
                     )
                 })
@@ -219,6 +223,16 @@ async fn changes(
             connection("PullRequestChangedFileConnection", nodes, args)
         }
     })
+}
+
+/// From a line of `git diff --name-status`.
+fn change_type(line: &str) -> &'static str {
+    match line.as_bytes().first() {
+        Some(b'A') => "ADDED",
+        Some(b'D') => "DELETED",
+        Some(b'T') => "CHANGED",
+        _ => "MODIFIED",
+    }
 }
 
 /// Lines added, lines deleted (`-` for binary files), path.

@@ -8,6 +8,7 @@ use super::{
     object::{Args, FieldError, Out, Source},
     repository,
     schema::Schema,
+    search,
 };
 use crate::{
     clock::json_time,
@@ -33,6 +34,7 @@ pub async fn root(context: &Context<'_>, field: &str, args: &Args) -> Result<Out
             by_login(context, text("login"), kind, "an Organization")
         }
         "repositoryOwner" => by_login(context, text("login"), None, "a RepositoryOwner"),
+        "search" => search::resolve(context, args).await,
         "node" => node(context, text("id")).await,
         "rateLimit" => Ok(rate_limit(context)),
         "__type" => {

@@ -122,6 +122,7 @@ fn plain(
         "createdAt" | "pushedAt" | "updatedAt" => Out::leaf(json_time(repo.created_at)),
         "viewerPermission" => Out::leaf(permission(context, (state, repo))),
         "label" => issue::label_named(repo, args),
+        // In order of their names; they were created at once.
         "labels" => issue::labels(repo, &repo.labels, args),
         _ => fixed(field, args),
     }

@@ -116,6 +116,8 @@ async fn a_pull_request_from_start_to_merge() {
         session.run(&["pr", "create", "--title", "T", "--body", "", "--head", "topic"]).await;
     assert!(stderr(&again).contains("already exists"), "{}", stderr(&again));
     assert!(session.gh(&["pr", "list"]).await.contains("Topic"));
+    assert!(session.gh(&["pr", "list", "--author", "@me"]).await.contains("Topic"));
+    assert!(!session.gh(&["pr", "list", "--label", "bug"]).await.contains("Topic"));
     let view = session.gh(&["pr", "view", "1"]).await;
     assert!(view.contains("Topic") && view.contains("OPEN"), "{view}");
     assert!(session.gh(&["pr", "view"]).await.contains("Text"), "found by the branch");
@@ -247,6 +249,8 @@ async fn issues_are_created_and_listed() {
     session.gh(&label).await;
     let issues = session.json(&["issue", "list", "--json", "labels,number"]).await;
     assert_eq!(issues[0]["labels"][0]["name"], "bug");
+    let found = session.gh(&["issue", "list", "--label", "bug"]).await;
+    assert!(found.contains("L\t") && !found.contains("Broken"), "{found}");
 }
 
 #[tokio::test]

@@ -220,6 +220,7 @@ impl App {
         // Its end by our clock: what counts is how long it lives, not what the forge calls now.
         let skew = date(&answer.headers).map(|theirs| theirs - OffsetDateTime::now_utc());
         let expires_at = minted.expires_at - skew.unwrap_or_default();
+        let expires_at = expires_at.replace_nanosecond(0).unwrap_or(expires_at);
         Ok((minted, expires_at))
     }
 

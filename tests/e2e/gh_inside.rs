@@ -1,0 +1,94 @@
+//! The real gh works in a drone without a login, and shows no token.
+
+use hatchery_tests::{Repo, World};
+use serde_json::json;
+
+#[test]
+fn a_pull_request_goes_from_create_to_merge() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("gh").on_dev_image().create(&world);
+    let drone = agent.spawn(&repo);
+    drone.sh("git checkout -q -b feature; echo 1 >>README.md; git commit -qam One; git push -q -u origin feature").ok();
+    let created = drone.sh("gh pr create --title 'A change' --body 'What and why'");
+    let url = created.ok().to_owned();
+    assert!(url.ends_with(&format!("{}/pull/1", repo.name())), "{}", created.report());
+    let listed = drone.sh("gh pr list --json number,title --jq '.[] | \"\\(.number) \\(.title)\"'");
+    assert_eq!(listed.ok(), "1 A change");
+    assert!(drone.sh("gh pr view 1").ok().contains("What and why"));
+    let check = json!({"commit": "feature", "name": "build", "conclusion": "success"});
+    let path = format!("/repositories/{}/checks", repo.name());
+    world.forge.admin("POST", &path, &check);
+    assert!(drone.sh("gh pr checks 1").ok().contains("build"));
+    drone.sh("gh pr merge 1 --merge").ok();
+    assert_eq!(repo.git(&["show", "main:README.md"]).ok(), "# Web\n1");
+}
+
+#[test]
+fn a_failed_run_shows_its_log() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("gh-run").on_dev_image().create(&world);
+    let steps =
+        json!([{"name": "compile", "conclusion": "failure", "log": "error: it does not compile"}]);
+    let run = json!({
+        "workflow": "ci", "branch": "main", "conclusion": "failure",
+        "jobs": [{"name": "build", "steps": steps}],
+    });
+    let path = format!("/repositories/{}/runs", repo.name());
+    let id = world.forge.admin("POST", &path, &run)["id"].to_string();
+    let drone = agent.spawn(&repo);
+    assert!(drone.sh("gh run list").ok().contains("ci"));
+    let log = drone.sh(&format!("gh run view {id} --log-failed"));
+    assert!(log.ok().contains("it does not compile"), "{}", log.report());
+}
+
+#[test]
+fn gh_works_in_hooks_and_without_a_login_shell() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("gh-hook")
+        .on_dev_image_with(
+            json!({"postCreateCommand": "gh repo view --json name --jq .name >/tmp/seen"}),
+        )
+        .create(&world);
+    let drone = agent.spawn(&repo);
+    assert_eq!(drone.sh("cat /tmp/seen").ok(), "web");
+    assert_eq!(drone.exec(&["gh", "repo", "view", "--json", "name", "--jq", ".name"]).ok(), "web");
+    let elsewhere = format!("cd / && gh repo view {} --json name --jq .name", repo.name());
+    assert_eq!(drone.sh(&elsewhere).ok(), "web");
+}
+
+#[test]
+fn no_command_shows_or_stores_a_token() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("gh-auth").on_dev_image().create(&world);
+    let drone = agent.spawn(&repo);
+    let status = drone.sh("gh auth status 2>&1");
+    assert!(!status.ok().contains("ghs_"), "{}", status.report());
+    for refused in ["login", "logout", "refresh", "setup-git"] {
+        let run = drone.sh(&format!("gh auth {refused} </dev/null"));
+        assert_ne!(run.code, 0, "gh auth {refused}");
+        run.complains("hint:");
+    }
+    let left = drone.sh("grep -rls ghs_ ~ /etc /tmp 2>/dev/null || true");
+    assert_eq!(left.ok(), "", "files with a token");
+    assert_eq!(drone.sh("env | grep -c ghs_ || true").ok(), "0");
+    assert_eq!(
+        drone.sh("git config --global --list 2>/dev/null | grep -c helper || true").ok(),
+        "0"
+    );
+}
+
+#[test]
+fn exit_codes_and_input_pass_through() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("gh-pass").on_dev_image().create(&world);
+    let drone = agent.spawn(&repo);
+    drone.sh("printf 'It is broken' | gh issue create --title Broken --body-file -").ok();
+    assert!(drone.sh("gh issue list").ok().contains("Broken"));
+    assert_eq!(drone.sh("gh pr view 99").code, 1);
+    assert_eq!(drone.sh("gh api repos/{owner}/{repo} --jq .full_name").ok(), repo.name());
+}

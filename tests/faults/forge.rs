@@ -1,0 +1,156 @@
+//! A forge that does not know, does not answer, or does not like us.
+
+use hatchery_tests::{HostAgent, Repo, World, host_agent, inventory};
+use serde_json::{Value, json};
+
+/// A spawn that fails with this code, says all of this, and leaves nothing.
+fn fails(agent: &HostAgent, repo: &Repo, code: i32, says: &[&str]) {
+    let run = agent.hatchery(&["spawn", &repo.name()]);
+    run.code(code).complains("error:").complains("\nhint: ");
+    for text in says {
+        run.complains(text);
+    }
+    inventory::assert_nothing_left(agent, repo);
+}
+
+#[test]
+fn a_repository_that_the_app_does_not_see_is_not_found() {
+    let world = World::shared();
+    let agent = world.agent();
+    let minerals = "We require more minerals.";
+    let run = agent.hatchery(&["spawn", "nobody/nothing"]);
+    run.code(3).complains(minerals).complains("nobody/nothing").complains("hint:");
+    let stranger = Repo::describe("stranger").on_dev_image().permissions(None).create(&world);
+    fails(agent, &stranger, 3, &[minerals, &stranger.name(), "install the App"]);
+}
+
+#[test]
+fn what_is_no_repository_is_wrong_usage() {
+    let world = World::shared();
+    let agent = world.agent();
+    for text in ["acme", "acme/..", "acme/we%62", "acme/web/more/still", "https://elsewhere.test/a"]
+    {
+        agent.hatchery(&["spawn", text]).code(2).complains("error:");
+    }
+    agent.hatchery(&["spawn", "elsewhere.test/acme/web"]).code(2).complains("elsewhere.test");
+}
+
+#[test]
+fn a_suspended_app_says_so() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("suspended").on_dev_image().create(&world);
+    let body = json!({
+        "account": repo.owner(), "permissions": hatchery_tests::repo::usual_permissions(), "suspended": true,
+    });
+    world.forge.admin("POST", "/installations", &body);
+    fails(agent, &repo, 8, &["suspended"]);
+}
+
+#[test]
+fn a_forge_in_trouble_is_named() {
+    let world = World::shared();
+    let agent = world.agent();
+    let host = hatchery_tests::forge::HOST;
+    let cases: [(&str, Value, &[&str]); 5] = [
+        ("f-500", json!({"kind": "status", "status": 500}), &[host]),
+        ("f-cut", json!({"kind": "cut"}), &[host]),
+        ("f-slow", json!({"kind": "delay", "milliseconds": 60_000}), &[host]),
+        ("f-limit", json!({"kind": "rate_limit", "retry_after": 600}), &["try again"]),
+        ("f-quota", json!({"kind": "rate_limit", "reset_seconds": 600}), &["try again"]),
+    ];
+    for (label, fault, says) in cases {
+        let repo = Repo::describe(label).on_dev_image().create(&world);
+        let fault = world.forge.fault(&format!("/repos/{}", repo.name()), &fault);
+        fails(agent, &repo, 8, says);
+        drop(fault);
+        let limited = label == "f-limit" || label == "f-quota";
+        if !limited {
+            agent.spawn(&repo);
+        }
+    }
+}
+
+#[test]
+fn a_mint_that_fails_once_is_tried_again_and_one_that_never_works_is_reported() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("mint").on_dev_image().create(&world);
+    let mints = format!("/app/installations/{}", repo.installation());
+    let fault = world.forge.fault(&mints, &json!({"kind": "status", "status": 503}));
+    fails(agent, &repo, 8, &[hatchery_tests::forge::HOST]);
+    drop(fault);
+    agent.spawn(&repo);
+}
+
+#[test]
+fn a_forge_that_is_down_is_unreachable_and_a_live_token_still_serves() {
+    let world = World::shared();
+    let api = format!("https://{}:9/api/v3", hatchery_tests::forge::HOST);
+    let agent = world.own_agent(&format!("[[forge]]\n{}", host_agent::forge_table(&world, &api)));
+    let repo = Repo::describe("down").on_dev_image().create(&world);
+    fails(&agent, &repo, 8, &[hatchery_tests::forge::HOST]);
+    let up = world.agent();
+    let drone = up.spawn(&repo);
+    let first = drone.sh("drone-agent token | sha256sum").ok().to_owned();
+    let _fault = world.forge.fault("/app/installations", &json!({"kind": "status", "status": 502}));
+    assert_eq!(drone.sh("drone-agent token | sha256sum").ok(), first);
+    drone.push_change("README.md", "while it is down");
+}
+
+#[test]
+fn a_wrong_app_key_is_a_matter_of_configuration() {
+    let world = World::shared();
+    let table = host_agent::forge_table(&world, "");
+    let other = world.other_app_key();
+    let wrong = [
+        table.replace(
+            &world.forge.app_key_file().display().to_string(),
+            &other.display().to_string(),
+        ),
+        table.replace(&world.forge.client_id(), "Iv23liSomebodyElse"),
+    ];
+    for (label, table) in ["wrong-key", "wrong-id"].into_iter().zip(wrong) {
+        let agent = world.own_agent(&format!("[[forge]]\n{table}"));
+        let repo = Repo::describe(label).on_dev_image().create(&world);
+        fails(&agent, &repo, 8, &["private_key_file"]);
+    }
+}
+
+#[test]
+fn a_clock_that_is_off_is_corrected() {
+    let world = World::alone();
+    let agent = world.own_agent("");
+    for offset in [-600, 600] {
+        world.forge.admin("PUT", "/clock", &json!({"offset_seconds": offset}));
+        let repo = Repo::describe(&format!("clock{}", offset / 600)).on_dev_image().create(&world);
+        let run = agent.hatchery(&["spawn", &repo.name()]);
+        world.forge.admin("PUT", "/clock", &json!({"offset_seconds": 0}));
+        let drone = agent.drone(run.ok());
+        drone.sh("git fetch -q").ok();
+    }
+}
+
+#[test]
+fn a_surplus_in_what_was_minted_is_refused_and_revoked() {
+    let world = World::alone();
+    let agent = world.own_agent("");
+    for kind in ["widen_mint", "widen_permissions"] {
+        let permissions =
+            json!({"contents": "write", "metadata": "read", "administration": "write"});
+        let repo = Repo::describe(&kind.replace('_', "-"))
+            .on_dev_image()
+            .permissions(Some(permissions))
+            .create(&world);
+        let fault = world.forge.fault("", &json!({"kind": kind}));
+        let run = agent.hatchery(&["spawn", &repo.name()]);
+        drop(fault);
+        run.code(8).complains("error:");
+        inventory::assert_nothing_left(&agent, &repo);
+        let live = world.forge.admin("GET", "/tokens", &Value::Null);
+        let installation = repo.installation();
+        let of_ours = |token: &&Value| token["installation_id"].as_u64() == Some(installation);
+        let left = live["tokens"].as_array().expect("tokens").iter().find(of_ours);
+        assert_eq!(left, None, "{kind}: it is revoked");
+    }
+}

@@ -1,0 +1,6 @@
+//! Attacks, each by what it must not achieve.
+
+mod host_git;
+mod policy;
+mod socket;
+mod token_hunt;
