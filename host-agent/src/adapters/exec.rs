@@ -159,7 +159,7 @@ pub fn end_groups_on(path: &Path) -> usize {
         };
         let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let ours = arguments.split(|&byte| byte == 0).any(|argument| argument.starts_with(&below));
-        if let (true, Ok(group)) = (ours, getpgid(Some(pid))) {
+        if ours && let Ok(group) = getpgid(Some(pid)) {
             let _ = kill_process_group(group, Signal::KILL);
             ended += 1;
         }

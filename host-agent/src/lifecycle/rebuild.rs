@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use super::burrow::GRACE;
 use super::engine::{Container, ContainerEngine};
 use super::failure::{Failure, FailureKind};
-use super::spawn::{Built, remote_user, stage_failure};
-use super::stage::Stage;
+use super::spawn::{Built, stage_failure};
+use super::stage::{Extras, Stage};
 use super::telling::Telling;
 use super::view::{DroneState, DroneStatus, EventKind, Step};
 use super::{Lifecycle, blocking, labels};
 use crate::credentials::Forge;
-use crate::policy::{Form, Plan};
+use crate::policy::Form;
 use crate::records::{Desired, Operation, OperationKind, Record};
 
 /// Behind a drone's name: the container that its workspace is read through.
@@ -94,28 +94,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         };
         let id = telling.step(Step::Create, creating).await?;
         telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;
-        self.bring_up(&stage, record, &id, (&plan, &built), telling).await?;
+        let made = (&plan, &built);
+        self.bring_up(&stage, record, (&id, Extras::default()), made, telling).await?;
         self.drop_old(drone, &built).await
-    }
-
-    async fn bring_up(
-        &self,
-        stage: &Stage,
-        record: &Record,
-        id: &str,
-        (plan, built): (&Plan, &Built),
-        telling: &Telling,
-    ) -> Result<(), Failure> {
-        self.at(&record.drone, Step::Boot).await?;
-        let booting = async {
-            self.engine.start(id).await?;
-            self.boot(id, &plan.workspace.clone, &remote_user(built)).await
-        };
-        telling.step(Step::Boot, booting).await?;
-        self.at(&record.drone, Step::Hooks).await?;
-        let hooks = self.run_hooks(stage, record, id, (plan, built), telling);
-        telling.step(Step::Hooks, hooks).await?;
-        telling.step(Step::Ready, self.still_runs(id)).await
     }
 
     /// Copies the working tree out of the volume, without following what the drone wrote there.

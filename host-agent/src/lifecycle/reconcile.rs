@@ -83,7 +83,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let done = match phase::next(record.desired, observed(container)) {
             Action::Nothing => Ok(()),
             // Somebody stopped it while we watched: their business until they start it again.
-            Action::Start if by_hand => Ok(self.announce(drone, DroneState::Stopped)),
+            Action::Start if by_hand => {
+                self.announce(drone, DroneState::Stopped);
+                Ok(())
+            }
             Action::Start => {
                 tracing::info!(%drone, "it should run and does not: starting it");
                 self.start_all(drone).await
@@ -92,7 +95,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 tracing::info!(%drone, "it is burrowed and runs: stopping it");
                 self.stop_all(drone).await
             }
-            Action::ReportLost => Ok(self.announce(drone, DroneState::Lost)),
+            Action::ReportLost => {
+                self.announce(drone, DroneState::Lost);
+                Ok(())
+            }
         };
         drop(claimed);
         if let Err(failure) = done {

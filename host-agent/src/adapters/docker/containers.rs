@@ -147,7 +147,7 @@ fn summary(summary: ContainerSummary) -> Container {
         id: summary.id.unwrap_or_default(),
         name: names.first().map_or("", |name| name.trim_start_matches('/')).to_owned(),
         labels: summary.labels.unwrap_or_default().into_iter().collect(),
-        state: summary.state.map_or(RunState::Exited, |state| run_state(&state.to_string())),
+        state: summary.state.map_or(RunState::Exited, |state| run_state(state.as_ref())),
         image: summary.image.unwrap_or_default(),
     }
 }
@@ -166,7 +166,7 @@ fn detail(inspected: ContainerInspectResponse) -> ContainerDetail {
     let host = inspected.host_config.unwrap_or_default();
     let config = inspected.config.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
-    let run = state.status.map_or(RunState::Exited, |status| run_state(&status.to_string()));
+    let run = state.status.map_or(RunState::Exited, |status| run_state(status.as_ref()));
     let up = run == RunState::Running;
     let started =
         state.started_at.as_deref().and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok());
