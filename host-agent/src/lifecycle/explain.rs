@@ -61,7 +61,9 @@ impl From<ForgeError> for Failure {
             ForgeError::InstallationGone { host, .. } => {
                 failure.hint(format!("install the App on the repository again, on {host}"))
             }
-            ForgeError::Suspended { .. } => failure,
+            ForgeError::Suspended { host, .. } => {
+                failure.hint(format!("its owner unsuspends it in the account's settings on {host}"))
+            }
             ForgeError::BadApp { .. } => failure.hint(
                 "check client_id (or app_id) and private_key_file of this [[forge]], and the clock",
             ),
