@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::Machine;
@@ -38,26 +39,10 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     // First of all: it locks the state directory, so that there is one writer.
     let server = Server::bind(&config)?;
-    let state = |error: std::io::Error| {
-        let message = format!("cannot use {}", config.paths.state.display());
-        Failure::new(FailureKind::Failed, message).caused_by(&error)
-    };
-    let records = Arc::new(RecordStore::load(&config.paths.records()).map_err(state)?);
-    let seal = SealKey::load(&config.paths.seal_key).map_err(|error| {
-        let message = format!("cannot use the seal key {}", config.paths.seal_key.display());
-        Failure::new(FailureKind::Failed, message).caused_by(&error)
-    })?;
-    let forge = GitHub::load(&config).map_err(|error| {
-        Failure::new(FailureKind::Usage, "a [[forge]] cannot be used").caused_by(&error)
-    })?;
-    let credentials = Credentials::new(config.clone(), records.clone(), Arc::new(forge));
-    let credentials = Arc::new(credentials.map_err(state)?);
-    let machine = Arc::new(Machine::new(&config).map_err(state)?);
-    let lifecycle = Lifecycle::new(config, records, credentials.clone(), machine, seal);
-
+    let (credentials, lifecycle) = wire(config)?;
     let last = CancellationToken::new();
     let keeping = tokio::spawn(credentials.clone().run(last.clone()));
-    let mut tasks = tokio::task::JoinSet::new();
+    let mut tasks = JoinSet::new();
     tasks.spawn(drone_api::serve(credentials, shutdown.clone()));
     tasks.spawn(lifecycle.clone().run(shutdown.clone()));
     let serving = tokio::spawn(server.serve(lifecycle, shutdown.clone()));
@@ -79,6 +64,29 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         () = signals.next() => tracing::warn!("stopped at once, as asked twice"),
     }
     Ok(())
+}
+
+/// The credential service and the lifecycle on their adapters; nothing runs yet.
+type Wired = (Arc<Credentials<GitHub>>, Arc<Lifecycle<GitHub, Machine>>);
+
+fn wire(config: Arc<Config>) -> Result<Wired, Failure> {
+    let state = |error: std::io::Error| {
+        let message = format!("cannot use {}", config.paths.state.display());
+        Failure::new(FailureKind::Failed, message).caused_by(&error)
+    };
+    let records = Arc::new(RecordStore::load(&config.paths.records()).map_err(state)?);
+    let seal = SealKey::load(&config.paths.seal_key).map_err(|error| {
+        let message = format!("cannot use the seal key {}", config.paths.seal_key.display());
+        Failure::new(FailureKind::Failed, message).caused_by(&error)
+    })?;
+    let forge = GitHub::load(&config).map_err(|error| {
+        Failure::new(FailureKind::Usage, "a [[forge]] cannot be used").caused_by(&error)
+    })?;
+    let credentials = Credentials::new(config.clone(), records.clone(), Arc::new(forge));
+    let credentials = Arc::new(credentials.map_err(state)?);
+    let machine = Arc::new(Machine::new(&config).map_err(state)?);
+    let lifecycle = Lifecycle::new(config, records, credentials.clone(), machine, seal);
+    Ok((credentials, lifecycle))
 }
 
 /// Tokens live in memory only: no core dump, no debugger of another process of the same user.

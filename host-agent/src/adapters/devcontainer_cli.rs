@@ -5,13 +5,14 @@
 //! plain text between them; its standard output one line of JSON that tells the outcome.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Machine;
-use super::exec::{ExecError, Pipe, Run};
+use super::exec::{self, ExecError, Pipe, Run};
 use crate::lifecycle::devcontainers::{
     BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
 };
@@ -22,6 +23,9 @@ const BUILDKIT_MAJOR: u32 = 23;
 
 /// How long `docker buildx version` may take.
 const PROBE: Duration = Duration::from_secs(20);
+
+/// Level of what is meant for people.
+const INFORMATION: u8 = 3;
 
 /// Longest progress text, in characters.
 const PROGRESS_MAX: usize = 200;
@@ -61,6 +65,8 @@ struct Outcome {
 struct LogLine {
     #[serde(rename = "type")]
     kind: String,
+    /// 1: trace, 2: debug, 3: information, 4: warning, 5: error.
+    level: u8,
     text: String,
     name: String,
     status: String,
@@ -97,6 +103,14 @@ impl Devcontainers for Machine {
         outcome.container_id.ok_or_else(|| DevcontainerError::Failed {
             message: "devcontainer up named no container".to_owned(),
         })
+    }
+
+    async fn end_orphans(&self, workspace: &Path) {
+        let needle = workspace.to_owned();
+        let ended = tokio::task::spawn_blocking(move || exec::end_groups_on(&needle)).await;
+        if let Ok(count @ 1..) = ended {
+            tracing::info!(count, "processes of the host agent before were ended");
+        }
     }
 
     async fn run_hooks(
@@ -242,6 +256,9 @@ fn log_lines(text: &str) -> Vec<OutputLine> {
         }
         "progress" => vec![OutputLine::Trace(format!("{} {}", line.name, line.status))],
         "start" | "stop" => line.text.lines().map(|text| OutputLine::Trace(plain(text))).collect(),
+        "raw" | "text" if line.level < INFORMATION => {
+            line.text.lines().map(|text| OutputLine::Trace(plain(text))).collect()
+        }
         "raw" => line.text.lines().map(raw_line).collect(),
         _ => line.text.lines().map(text_line).collect(),
     }

@@ -3,12 +3,12 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, getpgid, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{ChildStdin, Command};
 
@@ -146,6 +146,27 @@ impl Run {
     }
 }
 
+/// Ends the process groups of all processes that have an argument below `path`, a directory that
+/// only this program hands to others. Returns how many processes that were.
+pub fn end_groups_on(path: &Path) -> usize {
+    let below = [path.as_os_str().as_encoded_bytes(), b"/"].concat();
+    let mut ended = 0;
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw)
+        else {
+            continue;
+        };
+        let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let ours = arguments.split(|&byte| byte == 0).any(|argument| argument.starts_with(&below));
+        if ours && let Ok(group) = getpgid(Some(pid)) {
+            let _ = kill_process_group(group, Signal::KILL);
+            ended += 1;
+        }
+    }
+    ended
+}
+
 /// Writes all of `input` and closes the pipe. A program that does not read it to its end has its
 /// own reasons.
 async fn feed(pipe: Option<ChildStdin>, input: String) {
@@ -260,6 +281,18 @@ mod tests {
             assert!(started.elapsed() < Duration::from_secs(10), "the grandchild lives on");
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn orphans_are_found_by_the_stage_that_they_work_on() {
+        let stage = tempfile::tempdir().expect("a directory");
+        let argument = stage.path().join("checkout/web");
+        let mut run = shell("echo ready; sleep 600", Duration::from_secs(60));
+        run.arguments.extend(["sh".into(), argument.into()]);
+        let mut ended = 0;
+        let status = run.lines(|_, _| ended = end_groups_on(stage.path())).await.expect("ends");
+        assert!(!status.success() && ended >= 1);
+        assert_eq!(end_groups_on(&stage.path().join("checkout/we")), 0);
     }
 
     /// Whether a process exists and is no zombie that its new parent has yet to collect.

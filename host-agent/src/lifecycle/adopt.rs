@@ -14,8 +14,8 @@ use crate::records::{Desired, Grant, Record, SpawnChoices};
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn adopt_drone(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
-        if self.records.find(drone).is_some() {
-            return Err(explain::exists(drone));
+        if let Some(record) = self.records.find(drone) {
+            return Err(explain::exists(&record));
         }
         let _claimed = self.operations.begin(drone, "adopt").await?;
         let container = self.container_of(drone).await?;

@@ -1,7 +1,9 @@
 //! `burrow` and `unburrow`: what the user wants of a drone, on record first, then done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 
@@ -11,6 +13,9 @@ use super::view::{DroneState, DroneStatus, Event, EventKind};
 use super::{Lifecycle, capacity, explain, labels};
 use crate::credentials::Forge;
 use crate::records::{Desired, Record};
+
+/// How long processes of a drone have to end by themselves: Docker's own default.
+pub(super) const GRACE: Duration = Duration::from_secs(10);
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn burrow_drone(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
@@ -43,10 +48,23 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn stop_all(&self, drone: &DroneName) -> Result<(), Failure> {
         for container in self.containers_of(drone).await? {
             self.engine.set_restarts(&container.id, false).await?;
-            self.engine.stop(&container.id).await?;
+        }
+        self.stop_within(drone, GRACE).await
+    }
+
+    /// Stops the drone and its siblings, all at once.
+    pub(super) async fn stop_within(
+        &self,
+        drone: &DroneName,
+        grace: Duration,
+    ) -> Result<(), Failure> {
+        let containers = self.containers_of(drone).await?;
+        let stops = containers.iter().map(|container| self.engine.stop(&container.id, grace));
+        let stopped = join_all(stops).await;
+        for container in &containers {
             self.known.forget_container(&container.id);
         }
-        Ok(())
+        stopped.into_iter().collect::<Result<(), _>>().map_err(Failure::from)
     }
 
     /// Starts the drone's siblings and then the drone, boots it, and has the engine start them at

@@ -1,7 +1,7 @@
 //! What the lifecycle needs of the devcontainer CLI; `adapters::devcontainer_cli` implements it.
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -114,6 +114,10 @@ pub trait Devcontainers {
         request: &UpRequest,
         output: Output,
     ) -> impl Future<Output = Result<String, DevcontainerError>> + Send;
+
+    /// Ends what a killed host agent left running on the stage at `workspace`: a build would go on
+    /// and name its image after everything was cleaned up.
+    fn end_orphans(&self, workspace: &Path) -> impl Future<Output = ()> + Send;
 
     /// Runs the lifecycle hooks that have not run yet.
     fn run_hooks(

@@ -132,6 +132,8 @@ pub struct ContainerDetail {
     pub exit_code: i64,
     /// `user[:group]` of its main process; empty: root.
     pub user: String,
+    /// Its environment, `NAME=value`.
+    pub env: Vec<String>,
     /// Memory limit in bytes; `None`: no limit.
     pub memory_limit: Option<u64>,
     /// Whether the engine starts it again by itself after a reboot.
@@ -357,8 +359,12 @@ pub trait ContainerEngine:
     /// Starts a container; one that runs already is fine.
     fn start(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Stops a container within its grace period; one that does not run is fine.
-    fn stop(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Stops a container; after `grace` it is killed. One that does not run is fine.
+    fn stop(
+        &self,
+        id: &str,
+        grace: Duration,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
     /// Waits for a container's end and returns its exit code.
     fn wait(

@@ -5,7 +5,7 @@ use super::devcontainers::DevcontainerError;
 use super::engine::EngineError;
 use super::failure::{Failure, FailureKind};
 use crate::credentials::ForgeError;
-use crate::records::RecordError;
+use crate::records::{OperationKind, Record, RecordError};
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
@@ -18,9 +18,7 @@ impl From<EngineError> for Failure {
             EngineError::Unreachable { .. } => failure
                 .hint("start Docker: `systemctl start docker`")
                 .hint("is it elsewhere? set [programs] docker_socket"),
-            EngineError::Refused { message, .. } if is_full(message) => {
-                failure.hint("the disk is full: slay drones or run `docker system prune`")
-            }
+            EngineError::Refused { message, .. } if is_full(message) => failure.hint(DISK_FULL),
             EngineError::Deadline { .. } => {
                 failure.hint("look at Docker's log: `journalctl -u docker`")
             }
@@ -31,9 +29,12 @@ impl From<EngineError> for Failure {
     }
 }
 
-/// Whether a message says that the disk is full.
-fn is_full(message: &str) -> bool {
-    message.contains("no space left on device")
+/// What to do about a full disk.
+pub const DISK_FULL: &str = "the disk is full: slay drones or run `docker system prune`";
+
+/// Whether a message says that the disk is full, in the engine's words or in a program's.
+pub fn is_full(message: &str) -> bool {
+    message.to_ascii_lowercase().contains("no space left on device")
 }
 
 impl From<ForgeError> for Failure {
@@ -60,7 +61,9 @@ impl From<ForgeError> for Failure {
             ForgeError::InstallationGone { host, .. } => {
                 failure.hint(format!("install the App on the repository again, on {host}"))
             }
-            ForgeError::Suspended { .. } => failure,
+            ForgeError::Suspended { host, .. } => {
+                failure.hint(format!("its owner unsuspends it in the account's settings on {host}"))
+            }
             ForgeError::BadApp { .. } => failure.hint(
                 "check client_id (or app_id) and private_key_file of this [[forge]], and the clock",
             ),
@@ -112,7 +115,9 @@ impl From<DevcontainerError> for Failure {
 impl From<RecordError> for Failure {
     fn from(error: RecordError) -> Self {
         match &error {
-            RecordError::Exists(drone) => exists(drone),
+            RecordError::Exists(drone) => {
+                Self::new(FailureKind::Exists, format!("drone {drone} is being spawned already"))
+            }
             RecordError::Absent(drone) => no_drone(drone),
             RecordError::Io { source, .. } => {
                 Self::new(FailureKind::Failed, error.to_string()).caused_by(source)
@@ -121,8 +126,17 @@ impl From<RecordError> for Failure {
     }
 }
 
-/// The drone is there already.
-pub fn exists(drone: &hatchery_protocol::DroneName) -> Failure {
+/// The drone is there already, or on its way.
+pub fn exists(record: &Record) -> Failure {
+    let drone = &record.drone;
+    let kind = record.operation.as_ref().map(|operation| operation.kind);
+    if kind == Some(OperationKind::Spawn) {
+        return Failure::new(
+            FailureKind::Exists,
+            format!("drone {drone} is being spawned already"),
+        )
+        .hint(format!("see how far it is: `hatchery status {drone}`"));
+    }
     Failure::new(FailureKind::Exists, format!("drone {drone} exists already"))
         .hint(format!("get in: `hatchery exec {drone} bash`"))
         .hint(format!("start over: `hatchery slay {drone}` first"))

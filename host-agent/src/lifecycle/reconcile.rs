@@ -83,7 +83,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let done = match phase::next(record.desired, observed(container)) {
             Action::Nothing => Ok(()),
             // Somebody stopped it while we watched: their business until they start it again.
-            Action::Start if by_hand => Ok(self.announce(drone, DroneState::Stopped)),
+            Action::Start if by_hand => {
+                self.announce(drone, DroneState::Stopped);
+                Ok(())
+            }
             Action::Start => {
                 tracing::info!(%drone, "it should run and does not: starting it");
                 self.start_all(drone).await
@@ -92,7 +95,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 tracing::info!(%drone, "it is burrowed and runs: stopping it");
                 self.stop_all(drone).await
             }
-            Action::ReportLost => Ok(self.announce(drone, DroneState::Lost)),
+            Action::ReportLost => {
+                self.announce(drone, DroneState::Lost);
+                Ok(())
+            }
         };
         drop(claimed);
         if let Err(failure) = done {
@@ -104,6 +110,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     async fn finish_undo(&self, drone: &DroneName) {
         let Ok(_claimed) = self.operations.begin_now(drone, HOUSEKEEPING) else { return };
         tracing::info!(%drone, "an operation was cut off: removing what is left of the drone");
+        self.engine.end_orphans(&Stage::root(&self.config.paths, drone)).await;
         // Nobody listens: the receiver is dropped, and telling goes on without it.
         let (progress, _) = Progress::new(CancellationToken::new());
         let telling = Telling::new(progress, self.journal.clone()).about(drone, None);
@@ -141,6 +148,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     async fn finish_rebuild(&self, drone: &DroneName) {
         let Ok(_claimed) = self.operations.begin_now(drone, HOUSEKEEPING) else { return };
         tracing::info!(%drone, "a rebuild was cut off: bringing back what was there before");
+        self.engine.end_orphans(&Stage::root(&self.config.paths, drone)).await;
         if let Err(failure) = self.heal_rebuild(drone).await {
             tracing::error!(%drone, %failure, "the container of before is not back");
         }

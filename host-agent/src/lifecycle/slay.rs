@@ -1,5 +1,7 @@
 //! `slay`: not before it is sure that no work is lost; then nothing of the drone is left.
 
+use std::time::Duration;
+
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 
@@ -12,6 +14,9 @@ use super::{Lifecycle, explain};
 use crate::credentials::Forge;
 use crate::records::{Operation, OperationKind};
 
+/// How long processes have to end by themselves when nothing of what they write stays.
+const SLAY_GRACE: Duration = Duration::from_secs(2);
+
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn slay_drone(
         &self,
@@ -21,7 +26,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<Vec<String>, Failure> {
         let telling = telling.about(drone, None);
         let known = self.records.find(drone).is_some();
-        if !known && self.containers_of(drone).await?.is_empty() {
+        // Asked even where the record is enough: an engine that is away is no unsaved work.
+        let found = self.containers_of(drone).await?;
+        if !known && found.is_empty() {
             return Err(explain::no_drone(drone));
         }
         let claimed = self.operations.begin(drone, "slay").await?;
@@ -38,13 +45,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             };
             self.update_record(drone, move |record| record.operation = Some(operation)).await?;
         }
-        let stopping = async {
-            for container in self.containers_of(drone).await? {
-                self.engine.stop(&container.id).await?;
-            }
-            Ok(())
-        };
-        telling.step(Step::Stop, stopping).await?;
+        telling.step(Step::Stop, self.stop_within(drone, SLAY_GRACE)).await?;
         let removed = telling.step(Step::Remove, self.undo(drone, &telling)).await?;
         self.drop_log(drone).await;
         self.journal.forget(drone);

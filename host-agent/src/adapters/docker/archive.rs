@@ -111,7 +111,7 @@ fn unpack(reader: impl io::Read, target: &Path) -> io::Result<()> {
         let _root = parts.next();
         let inner = parts.as_path().to_owned();
         let kind = entry.header().entry_type();
-        let wanted = kind.is_file() || kind.is_dir() || kind.is_symlink();
+        let wanted = kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_hard_link();
         if inner.as_os_str().is_empty() || inner.starts_with(".git") || !wanted {
             continue;
         }
@@ -127,16 +127,7 @@ fn unpack_entry(
     target: &Path,
     inner: &Path,
 ) -> io::Result<()> {
-    let mut parent = target.to_owned();
-    for part in inner.parent().into_iter().flat_map(Path::components) {
-        let std::path::Component::Normal(name) = part else { return Err(escapes(inner)) };
-        parent.push(name);
-        if !std::fs::symlink_metadata(&parent).is_ok_and(|metadata| metadata.is_dir()) {
-            return Err(escapes(inner));
-        }
-    }
-    let name = inner.file_name().ok_or_else(|| escapes(inner))?;
-    let path = parent.join(name);
+    let path = real_place(target, inner)?;
     let kind = entry.header().entry_type();
     if kind.is_dir() {
         return std::fs::create_dir(path);
@@ -145,10 +136,33 @@ fn unpack_entry(
         let link = entry.link_name()?.ok_or_else(|| escapes(inner))?;
         return std::os::unix::fs::symlink(link, path);
     }
+    if kind.is_hard_link() {
+        let link = entry.link_name()?.ok_or_else(|| escapes(inner))?;
+        let mut parts = link.components();
+        let _root = parts.next();
+        let other = real_place(target, parts.as_path())?;
+        if !std::fs::symlink_metadata(&other)?.is_file() {
+            return Err(escapes(inner));
+        }
+        return std::fs::hard_link(other, path);
+    }
     let mode = if entry.header().mode()? & 0o111 == 0 { 0o644 } else { 0o755 };
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
     io::copy(entry, &mut file).map(|_| ())
+}
+
+/// Where `inner` lies below `target`; every directory on the way is a real one.
+fn real_place(target: &Path, inner: &Path) -> io::Result<PathBuf> {
+    let mut place = target.to_owned();
+    for part in inner.parent().into_iter().flat_map(Path::components) {
+        let std::path::Component::Normal(name) = part else { return Err(escapes(inner)) };
+        place.push(name);
+        if !std::fs::symlink_metadata(&place).is_ok_and(|metadata| metadata.is_dir()) {
+            return Err(escapes(inner));
+        }
+    }
+    Ok(place.join(inner.file_name().ok_or_else(|| escapes(inner))?))
 }
 
 fn escapes(path: &Path) -> io::Error {
@@ -246,5 +260,68 @@ impl Write for Pieces {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An archive of `web` with these entries: name, type, content or link target.
+    fn archive(entries: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (name, kind, text) in entries {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_mode(0o4755);
+            // Written by hand: the crate would refuse to make what an attacker makes.
+            let bytes = name.as_bytes();
+            header.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+            let link = kind.is_symlink() || kind.is_hard_link();
+            if link {
+                header.as_mut_bytes()[157..157 + text.len()].copy_from_slice(text.as_bytes());
+            }
+            header.set_size(if link { 0 } else { text.len() as u64 });
+            header.set_cksum();
+            archive.append(&header, if link { &[][..] } else { text.as_bytes() }).expect("written");
+        }
+        archive.into_inner().expect("whole")
+    }
+
+    #[test]
+    fn a_workspace_is_unpacked_without_its_git_directory_and_set_uid_bits() {
+        use tar::EntryType::{Directory, Link, Regular, Symlink};
+        let directory = tempfile::tempdir().expect("a directory");
+        let target = directory.path().join("web");
+        let bytes = archive(&[
+            ("web/", Directory, ""),
+            ("web/.git/", Directory, ""),
+            ("web/.git/config", Regular, "theirs"),
+            ("web/src/", Directory, ""),
+            ("web/src/a", Regular, "1"),
+            ("web/b", Link, "web/src/a"),
+            ("web/out", Symlink, "/etc"),
+        ]);
+        unpack(&bytes[..], &target).expect("unpacked");
+        assert_eq!(std::fs::read_to_string(target.join("b")).expect("read"), "1");
+        let mode = std::fs::metadata(target.join("src/a")).expect("there").permissions().mode();
+        assert_eq!(mode & 0o7000, 0);
+        assert!(!target.join(".git").exists());
+        assert!(target.join("out").is_symlink());
+    }
+
+    #[test]
+    fn nothing_is_unpacked_outside() {
+        use tar::EntryType::{Link, Regular, Symlink};
+        for entries in [
+            &[("web/../x", Regular, "1")][..],
+            &[("web/out", Symlink, "/tmp"), ("web/out/x", Regular, "1")],
+            &[("web/x", Link, "web/../../etc/passwd")],
+            &[("web/out", Symlink, "/etc/passwd"), ("web/x", Link, "web/out")],
+        ] {
+            let directory = tempfile::tempdir().expect("a directory");
+            let bytes = archive(entries);
+            assert!(unpack(&bytes[..], &directory.path().join("web")).is_err(), "{entries:?}");
+        }
     }
 }

@@ -16,11 +16,8 @@ use super::{CALL, KEPT_MAX, Machine, filter, gone_is_fine};
 use crate::lifecycle::engine::{Container, ContainerDetail, EngineError, RunState};
 use crate::policy::{Observed, ObservedMount};
 
-/// Grace that `stop` gives a container, in seconds: Docker's own default.
-const STOP_GRACE: i32 = 10;
-
-/// How long a stop may take: the grace, the kill, and a busy machine.
-const STOP: Duration = Duration::from_secs(90);
+/// How long a kill may take on a busy machine.
+const STOP: Duration = Duration::from_secs(80);
 
 impl Machine {
     pub(super) async fn engine_containers(
@@ -54,10 +51,11 @@ impl Machine {
         self.call(&format!("start container {id}"), CALL, call).await
     }
 
-    pub(super) async fn engine_stop(&self, id: &str) -> Result<(), EngineError> {
-        let options = query::StopContainerOptions { t: Some(STOP_GRACE), ..Default::default() };
+    pub(super) async fn engine_stop(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+        let seconds = i32::try_from(grace.as_secs()).ok();
+        let options = query::StopContainerOptions { t: seconds, ..Default::default() };
         let call = self.docker()?.stop_container(id, Some(options));
-        gone_is_fine(self.call(&format!("stop container {id}"), STOP, call).await)
+        gone_is_fine(self.call(&format!("stop container {id}"), grace + STOP, call).await)
     }
 
     pub(super) async fn engine_wait(&self, id: &str, limit: Duration) -> Result<i64, EngineError> {
@@ -149,7 +147,7 @@ fn summary(summary: ContainerSummary) -> Container {
         id: summary.id.unwrap_or_default(),
         name: names.first().map_or("", |name| name.trim_start_matches('/')).to_owned(),
         labels: summary.labels.unwrap_or_default().into_iter().collect(),
-        state: summary.state.map_or(RunState::Exited, |state| run_state(&state.to_string())),
+        state: summary.state.map_or(RunState::Exited, |state| run_state(state.as_ref())),
         image: summary.image.unwrap_or_default(),
     }
 }
@@ -168,7 +166,7 @@ fn detail(inspected: ContainerInspectResponse) -> ContainerDetail {
     let host = inspected.host_config.unwrap_or_default();
     let config = inspected.config.unwrap_or_default();
     let state = inspected.state.unwrap_or_default();
-    let run = state.status.map_or(RunState::Exited, |status| run_state(&status.to_string()));
+    let run = state.status.map_or(RunState::Exited, |status| run_state(status.as_ref()));
     let up = run == RunState::Running;
     let started =
         state.started_at.as_deref().and_then(|at| OffsetDateTime::parse(at, &Rfc3339).ok());
@@ -187,6 +185,7 @@ fn detail(inspected: ContainerInspectResponse) -> ContainerDetail {
         out_of_memory: state.oom_killed.unwrap_or(false),
         exit_code: state.exit_code.unwrap_or(0),
         user: config.user.unwrap_or_default(),
+        env: config.env.unwrap_or_default(),
         memory_limit: host.memory.and_then(|bytes| u64::try_from(bytes).ok()).filter(|&b| b > 0),
         restarts: matches!(
             restart,

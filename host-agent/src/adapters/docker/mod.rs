@@ -156,8 +156,8 @@ impl ContainerEngine for Machine {
         self.engine_start(id).await
     }
 
-    async fn stop(&self, id: &str) -> Result<(), EngineError> {
-        self.engine_stop(id).await
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+        self.engine_stop(id, grace).await
     }
 
     async fn wait(&self, id: &str, limit: Duration) -> Result<i64, EngineError> {

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hatchery_protocol::paths;
+use hatchery_protocol::{DroneName, paths};
 use serde_json::{Map, Value, json};
 
+use super::super::compose_memo::ComposeMemo;
 use super::super::devcontainers::UpRequest;
-use super::super::engine::ContainerEngine;
+use super::super::engine::{ContainerEngine, Limits};
 use super::super::failure::Failure;
 use super::super::network;
 use super::super::stage::Stage;
@@ -25,13 +26,16 @@ use crate::records::Record;
 /// How long a project may take to come up, with siblings' images to pull or build.
 const UP: Duration = Duration::from_secs(60 * 60);
 
+/// The key of the state volume in our file.
+const STATE: &str = "hatchery-state";
+
 /// Our Compose file, and the configuration that names it.
 const OURS: &str = "hatchery.compose.json";
 const CONFIG: &str = "up.json";
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Brings the project up, hooks aside; returns the drone's container. It runs then.
-    pub(super) async fn compose_up(
+    pub(in crate::lifecycle) async fn compose_up(
         &self,
         stage: &Stage,
         record: &Record,
@@ -39,24 +43,29 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         built: &Built,
         telling: &Telling,
     ) -> Result<String, Failure> {
-        let drone = &record.drone;
-        self.ready_drone_network(drone).await?;
+        self.ready_drone_network(&record.drone).await?;
         let facts = self.engine.facts().await?;
         let ours = self.compose_file(stage, record, (plan, compose), built, facts.cpus);
         let config = up_configuration(stage, plan, compose);
-        let files = [(OURS, ours), (CONFIG, config)];
-        let (target, unbuilt) = (stage.clone(), without_build(compose));
-        blocking(move || {
-            for file in unbuilt {
-                target.write(&file.path, &file.text)?;
-            }
-            for (name, content) in files {
-                std::fs::write(target.file(name), content.to_string())?;
-            }
-            Ok::<_, std::io::Error>(())
-        })
-        .await
-        .map_err(|error| stage_failure(&error))?;
+        let memo = ComposeMemo {
+            repository: without_build(compose),
+            ours: vec![
+                (OURS.to_owned(), ours.to_string()),
+                (CONFIG.to_owned(), config.to_string()),
+            ],
+        };
+        let target = stage.clone();
+        blocking(move || memo.put(&target)).await.map_err(|error| stage_failure(&error))?;
+        self.up(stage, &record.drone, telling).await
+    }
+
+    /// Runs `up` on what lies in the stage; the record knows the container then.
+    pub(in crate::lifecycle) async fn up(
+        &self,
+        stage: &Stage,
+        drone: &DroneName,
+        telling: &Telling,
+    ) -> Result<String, Failure> {
         let request = UpRequest {
             workspace: stage.checkout(),
             config: stage.file(CONFIG),
@@ -73,6 +82,25 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         Ok(id)
     }
 
+    /// The project works as it is: what a later rebuild goes back to.
+    pub(in crate::lifecycle) async fn keep_memo(
+        &self,
+        stage: &Stage,
+        drone: &DroneName,
+        compose: &Compose,
+    ) -> Result<(), Failure> {
+        let (paths, drone, stage) = (self.config.paths.clone(), drone.clone(), stage.clone());
+        let repository = without_build(compose);
+        blocking(move || {
+            let read =
+                |name: &str| Ok((name.to_owned(), std::fs::read_to_string(stage.file(name))?));
+            let ours = [OURS, CONFIG].map(read).into_iter().collect::<std::io::Result<_>>()?;
+            ComposeMemo { repository, ours }.keep(&paths, &drone)
+        })
+        .await
+        .map_err(|error| stage_failure(&error))
+    }
+
     fn compose_file(
         &self,
         stage: &Stage,
@@ -83,63 +111,86 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Value {
         let drone = &record.drone;
         let limits = self.limits(record, cpus);
-        let owner_of_network =
-            |name: &str| compose.services.get(name).and_then(|service| service.network_of.clone());
-        let hostname_of =
-            owner_of_network(&compose.service).unwrap_or_else(|| compose.service.clone());
+        let shares = compose.services.get(&compose.service);
+        let shares = shares.and_then(|service| service.network_of.as_ref());
+        let named = shares.unwrap_or(&compose.service);
         let mut services = Map::new();
         for (name, service) in &compose.services {
-            let mut set = json!({
-                "labels": sibling_labels(record),
-                "restart": "unless-stopped",
-                "mem_limit": limits.memory_bytes, "memswap_limit": limits.memory_bytes,
-                "cpus": limits.cpus, "pids_limit": limits.pids,
-                "cgroup": "private",
-            });
-            let mut add = |key: &str, value: Value| {
-                if let Some(set) = set.as_object_mut() {
-                    set.insert(key.to_owned(), value);
-                }
-            };
+            let mut set = every_service(record, limits);
             if service.network_of.is_none() {
-                add("extra_hosts", json!(self.extra_hosts()));
-                if !self.config.network.dns.is_empty() {
-                    add("dns", json!(self.config.network.dns));
-                }
+                set.extend(self.of_network_owner());
             }
-            if *name == hostname_of {
-                add("hostname", json!(drone));
+            if name == named {
+                set.insert("hostname".to_owned(), json!(drone));
             }
             if *name == compose.service {
-                add("image", json!(built.name));
-                add("pull_policy", json!("never"));
-                add("container_name", json!(drone));
-                add("labels", json!(escaped(self.container_labels(stage, record, plan, built))));
-                add("volumes", self.own_volumes(drone));
+                let labels = escaped(self.container_labels(stage, record, plan, built));
+                set.extend(self.of_drone(drone, built, labels));
             } else if service.builds {
-                add("image", json!(labels::image(drone, &format!("service-{name}"))));
+                let image = labels::sibling_image(drone, name);
+                set.insert("image".to_owned(), json!(image));
             }
-            services.insert(name.clone(), set);
+            services.insert(name.clone(), Value::Object(set));
         }
-        let state = labels::state_volume(drone);
         json!({
             "services": services,
             "networks": {"default": {"name": network::name(drone), "external": true}},
-            "volumes": {"hatchery-state": {"name": state, "external": true}},
+            "volumes": {STATE: {"name": labels::state_volume(drone), "external": true}},
         })
     }
 
-    fn own_volumes(&self, drone: &hatchery_protocol::DroneName) -> Value {
-        json!([
-            {"type": "volume", "source": "hatchery-state", "target": paths::STATE_DIR},
-            {"type": "bind", "source": self.socket_mount(drone), "target": paths::DRONE_DIR,
-             "read_only": true},
-        ])
+    /// Where a service shares another's network, these are the other's to have.
+    fn of_network_owner(&self) -> Map<String, Value> {
+        let mut set = object(json!({"extra_hosts": self.extra_hosts()}));
+        if !self.config.network.dns.is_empty() {
+            set.insert("dns".to_owned(), json!(self.config.network.dns));
+        }
+        set
+    }
+
+    fn of_drone(
+        &self,
+        drone: &DroneName,
+        built: &Built,
+        labels: BTreeMap<String, String>,
+    ) -> Map<String, Value> {
+        object(json!({
+            "image": built.name,
+            "pull_policy": "never",
+            "container_name": drone,
+            "labels": labels,
+            "volumes": [
+                {"type": "volume", "source": STATE, "target": paths::STATE_DIR},
+                {"type": "bind", "source": self.socket_mount(drone), "target": paths::DRONE_DIR,
+                 "read_only": true},
+            ],
+        }))
     }
 
     /// The drone's socket directory on the host.
-    pub(super) fn socket_mount(&self, drone: &hatchery_protocol::DroneName) -> String {
+    pub(super) fn socket_mount(&self, drone: &DroneName) -> String {
         self.config.paths.sockets().join(drone.as_str()).display().to_string()
+    }
+}
+
+/// What every service gets, the drone's own among them.
+fn every_service(record: &Record, limits: Limits) -> Map<String, Value> {
+    object(json!({
+        "labels": sibling_labels(record),
+        "restart": "unless-stopped",
+        "mem_limit": limits.memory_bytes,
+        "memswap_limit": limits.memory_bytes,
+        "cpus": limits.cpus,
+        "pids_limit": limits.pids,
+        "cgroup": "private",
+    }))
+}
+
+/// The members of an object written down here.
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
     }
 }
 
@@ -174,15 +225,17 @@ fn up_configuration(stage: &Stage, plan: &Plan, compose: &Compose) -> Value {
     config
 }
 
-/// The files without the drone's own `build`: its image is made, and not to be made again.
-fn without_build(compose: &Compose) -> Vec<StagedFile> {
+/// Path and text of each file, without the drone's own `build`: its image is made, and not to be
+/// made again.
+fn without_build(compose: &Compose) -> Vec<(String, String)> {
     let unbuilt = |file: &StagedFile| {
         let mut content: Value = serde_json::from_str(&file.text).ok()?;
         let service = content.get_mut("services")?.get_mut(&compose.service)?;
         service.as_object_mut()?.remove("build")?;
-        Some(StagedFile { path: file.path.clone(), text: content.to_string() })
+        Some(content.to_string())
     };
-    compose.files.iter().filter_map(unbuilt).collect()
+    let text = |file: &StagedFile| unbuilt(file).unwrap_or_else(|| file.text.clone());
+    compose.files.iter().map(|file| (file.path.clone(), text(file))).collect()
 }
 
 #[cfg(test)]
@@ -200,6 +253,6 @@ mod tests {
             services: BTreeMap::new(),
         };
         let files = without_build(&compose);
-        assert_eq!(files[0].text, r#"{"services":{"app":{"x":1},"db":{"build":"db"}}}"#);
+        assert_eq!(files[0].1, r#"{"services":{"app":{"x":1},"db":{"build":"db"}}}"#);
     }
 }

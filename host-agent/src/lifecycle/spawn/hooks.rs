@@ -12,10 +12,10 @@ use super::super::stage::Stage;
 use super::super::telling::Telling;
 use super::super::view::Step;
 use super::super::{Lifecycle, blocking, labels};
-use super::build::Built;
+use super::Made;
 use super::clone::stage_failure;
 use crate::credentials::Forge;
-use crate::policy::{Form, Hooks, Plan};
+use crate::policy::{Form, Hooks};
 use crate::records::Record;
 
 /// How long all hooks together may take.
@@ -30,7 +30,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         stage: &Stage,
         record: &Record,
         id: &str,
-        (plan, built): (&Plan, &Built),
+        (plan, built): Made<'_>,
         telling: &Telling,
     ) -> Result<(), Failure> {
         if !any(&built.effective.hooks) {

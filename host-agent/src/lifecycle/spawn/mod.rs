@@ -17,20 +17,23 @@ use hatchery_protocol::DroneName;
 
 pub(super) use build::Built;
 pub(super) use clone::stage_failure;
-pub(super) use create::remote_user;
+use create::remote_user;
 pub(super) use reserve::within;
 
 use super::engine::ContainerEngine;
 use super::failure::{Failure, FailureKind};
 use super::request::SpawnRequest;
-use super::stage::{Stage, remove_tree};
+use super::stage::{Extras, Stage, remove_tree};
 use super::telling::{LogFile, Telling};
 use super::view::{DroneState, DroneStatus, EventKind, Step};
 use super::{Lifecycle, blocking};
 use crate::credentials::Forge;
-use crate::policy::Form;
+use crate::policy::{Form, Plan};
 use crate::records::{OperationKind, Record};
 use resolve::Resolved;
+
+/// What was made so far: what the policy left, and the image.
+pub(super) type Made<'a> = (&'a Plan, &'a Built);
 
 /// Steps after whose failure there is a container to look into.
 const KEEPABLE: [Step; 3] = [Step::Boot, Step::Hooks, Step::Ready];
@@ -111,37 +114,61 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let building = Box::pin(self.build(&stage, record, &plan, telling));
         let built = telling.step(Step::Build, building).await?;
         self.at(drone, Step::Create).await?;
-        let creating = async {
-            self.fill_volumes(&stage, record, &plan, &built).await?;
-            match &plan.form {
-                Form::Image { .. } | Form::Dockerfile { .. } => {
-                    self.create_container(&stage, record, &plan, &built).await
-                }
-                Form::Compose(compose) => {
-                    let compose = (&plan, compose);
-                    self.compose_up(&stage, record, compose, &built, telling).await
-                }
-            }
-        };
+        let creating = self.create_drone(&stage, record, (&plan, &built), telling);
         let id = telling.step(Step::Create, creating).await?;
         telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;
+        self.bring_up(&stage, record, (&id, extras), (&plan, &built), telling).await
+    }
+
+    async fn create_drone(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        (plan, built): Made<'_>,
+        telling: &Telling,
+    ) -> Result<String, Failure> {
+        self.fill_volumes(stage, record, plan, built).await?;
+        match &plan.form {
+            Form::Image { .. } | Form::Dockerfile { .. } => {
+                self.create_container(stage, record, plan, built).await
+            }
+            Form::Compose(compose) => {
+                self.compose_up(stage, record, (plan, compose), built, telling).await
+            }
+        }
+    }
+
+    /// From a created container to a drone: start, boot, what the clone lacks, hooks.
+    pub(super) async fn bring_up(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        (id, extras): (&str, Extras),
+        made: Made<'_>,
+        telling: &Telling,
+    ) -> Result<(), Failure> {
+        let drone = &record.drone;
         self.at(drone, Step::Boot).await?;
-        let user = remote_user(&built);
-        let place = (plan.workspace.clone.as_str(), user.as_str());
+        let user = remote_user(made.1);
+        let place = (made.0.workspace.clone.as_str(), user.as_str());
         let booting = async {
-            self.engine.start(&id).await?;
-            self.boot(&id, place.0, place.1).await?;
-            self.fetch_extras(drone, &id, place, extras, telling).await
+            self.engine.start(id).await?;
+            self.boot(id, place.0, place.1).await?;
+            self.fetch_extras(drone, id, place, extras, telling).await
         };
         telling.step(Step::Boot, booting).await?;
         self.at(drone, Step::Hooks).await?;
-        let hooks = self.run_hooks(&stage, record, &id, (&plan, &built), telling);
+        let hooks = self.run_hooks(stage, record, id, made, telling);
         telling.step(Step::Hooks, hooks).await?;
-        telling.step(Step::Ready, self.still_runs(&id)).await
+        telling.step(Step::Ready, self.still_runs(id)).await?;
+        match &made.0.form {
+            Form::Image { .. } | Form::Dockerfile { .. } => Ok(()),
+            Form::Compose(compose) => self.keep_memo(stage, drone, compose).await,
+        }
     }
 
     /// A container that ended meanwhile is no drone.
-    pub(super) async fn still_runs(&self, id: &str) -> Result<(), Failure> {
+    async fn still_runs(&self, id: &str) -> Result<(), Failure> {
         let detail = self.engine.container(id).await?;
         if detail.as_ref().is_some_and(|detail| detail.pid.is_some()) {
             return Ok(());
