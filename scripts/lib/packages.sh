@@ -73,8 +73,8 @@ pool_with() {
   local arch=$1 dir=$2 program=$3
   shift 3
   "$program" -o Dir::State="$dir/state" -o Dir::State::status="$dir/status" -o Dir::Cache="$dir/cache" \
-    -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=- \
-    -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- \
+    -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null \
+    -o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=/dev/null \
     -o APT::Architecture="$arch" -o APT::Architectures="$arch" -o APT::Get::List-Cleanup=true \
     -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
     -o APT::Sandbox::User=root "$@"

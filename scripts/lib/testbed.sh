@@ -114,8 +114,9 @@ testbed_down() {
 
 # testbed_env: what the tests need to know, as shell assignments.
 testbed_env() {
-  local home
+  local home devcontainer
   home=$(testbed_home main)
+  devcontainer=$(devcontainer_command)
   cat <<ENV
 HATCHERY_TESTBED=$TESTBED
 HATCHERY_TEST_NETNS=$TESTBED
@@ -132,20 +133,24 @@ HATCHERY_TEST_BOUNDED_NETNS=$(testbed_netns bounded)
 HATCHERY_TEST_BOUNDED_DOCKER_HOST=unix://$TESTBED_RUN/bounded/docker.sock
 HATCHERY_TEST_BOUNDED_DATA=$TESTBED_DATA/bounded
 HATCHERY_TEST_CONTROL=$HATCHERY_ROOT/scripts/testbed
-HATCHERY_TEST_DEVCONTAINER=$(devcontainer_command)
+HATCHERY_TEST_DEVCONTAINER=$devcontainer
 HATCHERY_TEST_GH=$(gh_home)/gh
 HATCHERY_TEST_IMAGE_BASE=$IMAGE_BASE
 HATCHERY_TEST_IMAGE_DEV=$IMAGE_DEV
 HATCHERY_TEST_IMAGE_BUSYBOX=$IMAGE_BUSYBOX
 HATCHERY_TEST_BIN=$HATCHERY_ROOT/target/debug/hatchery
 HATCHERY_FEATURE_DIR=$HATCHERY_ROOT/feature/src/drone
-PATH=$home/bin:$(gh_home):$(dirname "$(devcontainer_command)"):$PATH
+PATH=$home/bin:$(gh_home):${devcontainer%/*}:$PATH
 ENV
 }
 
+# testbed_remember: once for many testbed_run, because asking the devcontainer CLI for its version
+# takes longer than most of what is measured.
+TESTBED_ASSIGNMENTS=()
+testbed_remember() { mapfile -t TESTBED_ASSIGNMENTS < <(testbed_env); }
+
 # testbed_run COMMAND...: in the main engine's network, with the tests' environment.
 testbed_run() {
-  local assignments
-  mapfile -t assignments < <(testbed_env)
-  nsenter "--net=/run/netns/$TESTBED" env "${assignments[@]}" "$@"
+  if [ ${#TESTBED_ASSIGNMENTS[@]} -eq 0 ]; then testbed_remember; fi
+  nsenter "--net=/run/netns/$TESTBED" env "${TESTBED_ASSIGNMENTS[@]}" "$@"
 }

@@ -14,6 +14,7 @@ mod network;
 mod not_granted;
 mod out_of_memory;
 mod rebuild;
+mod renamed;
 mod seed_design;
 mod slay;
 mod spawn_compose;

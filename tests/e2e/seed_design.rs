@@ -15,11 +15,18 @@ const WRAPPER: &str = "#!/bin/sh\n\
                        export GH_ENTERPRISE_TOKEN=$GH_TOKEN\n\
                        exec /usr/bin/gh \"$@\"\n";
 
+/// A feature that tells which options it got.
+const STAND_IN: &str = r#"{"id": "stand-in", "version": "1.0.0",
+    "options": {"version": {"type": "string", "default": "none"}}}"#;
+
 #[test]
 fn the_seeds_configuration_and_scripts_work() {
     let world = World::shared();
-    let agent = world.agent();
+    // No registry answers here: what takes the place of a declared sshd is a feature beside it.
+    let agent = world.own_agent("[features]\nsshd = \"./stand-in\"");
     let repo = Repo::describe("seed")
+        .file(".devcontainer/stand-in/devcontainer-feature.json", STAND_IN)
+        .program(".devcontainer/stand-in/install.sh", "#!/bin/sh\necho $VERSION >/etc/stand-in\n")
         .program("helper.sh", HELPER)
         .program("wrapper.sh", WRAPPER)
         .on_dev_image_with(json!({
@@ -33,6 +40,7 @@ fn the_seeds_configuration_and_scripts_work() {
     let run = agent.hatchery(&["spawn", &repo.name()]);
     let drone = agent.drone(run.ok());
     run.complains("notice:").complains("tailscale").complains("sshd");
+    assert_eq!(drone.sh("cat /etc/stand-in").ok(), "latest", "with the options of what gave way");
     let token = "curl -s --unix-socket /var/run/github-creds.sock http://localhost/token";
     assert!(drone.sh(token).ok().starts_with("ghs_"));
     let push = "git -c credential.helper= -c credential.helper=$PWD/helper.sh push -q origin HEAD:refs/heads/seed";

@@ -59,7 +59,7 @@ fn a_neighbour_is_limited_labelled_and_has_nothing_of_the_host() {
     let inspect = |template: &str| {
         agent.world().bed.docker(&["inspect", "--format", template, &db]).ok().to_owned()
     };
-    assert_eq!(inspect("{{index .Config.Labels \"hatchery.drone\"}}"), drone.name());
+    assert_eq!(inspect("{{index .Config.Labels \"hatchery.sibling_of\"}}"), drone.name());
     assert_eq!(inspect("{{.HostConfig.RestartPolicy.Name}}"), "unless-stopped");
     assert_ne!(inspect("{{.HostConfig.Memory}}"), "0");
     let mounts = inspect("{{range .Mounts}}{{.Type}} {{.Name}} {{.Destination}}\n{{end}}");

@@ -48,26 +48,40 @@ fn a_suspended_app_says_so() {
 }
 
 #[test]
-fn a_forge_in_trouble_is_named() {
+fn a_forge_in_trouble_is_named_and_forgiven() {
     let world = World::shared();
     let agent = world.agent();
-    let host = hatchery_tests::forge::HOST;
-    let cases: [(&str, Value, &[&str]); 5] = [
-        ("f-500", json!({"kind": "status", "status": 500}), &[host]),
-        ("f-cut", json!({"kind": "cut"}), &[host]),
-        ("f-slow", json!({"kind": "delay", "milliseconds": 60_000}), &[host]),
-        ("f-limit", json!({"kind": "rate_limit", "retry_after": 600}), &["try again"]),
-        ("f-quota", json!({"kind": "rate_limit", "reset_seconds": 600}), &["try again"]),
+    let cases = [
+        ("f-500", json!({"kind": "status", "status": 500})),
+        ("f-cut", json!({"kind": "cut"})),
+        ("f-slow", json!({"kind": "delay", "milliseconds": 60_000})),
     ];
-    for (label, fault, says) in cases {
+    for (label, fault) in cases {
         let repo = Repo::describe(label).on_dev_image().create(&world);
         let fault = world.forge.fault(&format!("/repos/{}", repo.name()), &fault);
-        fails(agent, &repo, 8, says);
+        fails(agent, &repo, 8, &[hatchery_tests::forge::HOST]);
         drop(fault);
-        let limited = label == "f-limit" || label == "f-quota";
-        if !limited {
-            agent.spawn(&repo);
-        }
+        agent.spawn(&repo);
+    }
+}
+
+#[test]
+fn a_rate_limit_is_kept_without_asking_again() {
+    let world = World::shared();
+    let cases = [
+        ("f-limit", json!({"kind": "rate_limit", "retry_after": 600})),
+        ("f-quota", json!({"kind": "rate_limit", "reset_seconds": 600})),
+    ];
+    for (label, fault) in cases {
+        let agent = world.own_agent("");
+        let repo = Repo::describe(label).on_dev_image().create(&world);
+        let path = format!("/repos/{}", repo.name());
+        let fault = world.forge.fault(&path, &fault);
+        fails(&agent, &repo, 8, &["limits the rate", "try again"]);
+        drop(fault);
+        let asked = world.forge.calls(&path).len();
+        fails(&agent, &repo, 8, &["limits the rate"]);
+        assert_eq!(world.forge.calls(&path).len(), asked, "going on while limited may ban the App");
     }
 }
 

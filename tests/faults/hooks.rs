@@ -47,3 +47,16 @@ fn a_container_that_ends_by_itself_is_no_drone() {
     agent.hatchery(&["spawn", &repo.name()]).code(9).complains("error:");
     inventory::assert_nothing_left(agent, &repo);
 }
+
+#[test]
+fn a_hook_that_eats_all_memory_is_said_to() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("h-hungry")
+        .on_dev_image_with(json!({"postCreateCommand": "tail /dev/zero"}))
+        .create(&world);
+    let run = agent.hatchery(&["spawn", &repo.name(), "--memory", "128MiB"]);
+    assert_ne!(run.code, 0, "{}", run.report());
+    run.complains("memory").complains("hint:");
+    inventory::assert_nothing_left(agent, &repo);
+}

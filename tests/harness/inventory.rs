@@ -63,11 +63,8 @@ pub fn wait_until_gone(agent: &HostAgent, repo: &Repo) {
 
 fn engine(bed: Bed) -> BTreeSet<String> {
     let listings: [(&str, &[&str]); 4] = [
-        (
-            "container",
-            &["ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.Image}} {{.Labels}}"],
-        ),
-        ("volume", &["volume", "ls", "--format", "{{.Name}} {{.Labels}}"]),
+        ("container", &["ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.Image}}"]),
+        ("volume", &["volume", "ls", "--format", "{{.Name}}"]),
         ("network", &["network", "ls", "--format", "{{.Name}}"]),
         ("image", &["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]),
     ];

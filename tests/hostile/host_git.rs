@@ -15,7 +15,7 @@ fn git_settings_of_the_tree_do_not_run_on_the_host() {
              git config core.fsmonitor /workspaces/trap.sh; \
              git config core.sshCommand /workspaces/trap.sh; \
              git config core.hooksPath /workspaces; \
-             git config filter.x.clean /workspaces/trap.sh; echo '* filter=x' >.git/info/attributes; \
+             git config filter.x.clean /workspaces/trap.sh; mkdir -p .git/info; echo '* filter=x' >.git/info/attributes; \
              rm -f {mark}"
         ))
         .ok();

@@ -18,7 +18,7 @@ fn what_reaches_for_the_host_is_refused() {
         (
             "p-docker",
             json!({"mounts": ["source=/var/run/docker.sock,target=/d.sock,type=bind"]}),
-            "docker.sock",
+            "Docker's socket",
         ),
         ("p-args", json!({"runArgs": ["-v", "/:/host"]}), "/"),
         ("p-pid", json!({"runArgs": ["--pid=host"]}), "pid"),

@@ -19,7 +19,10 @@ fn link_at(link: &Path, socket: &Path) -> Result<(), FileError> {
     let linked = match fs::read_link(link) {
         Ok(target) if target == socket => Ok(()),
         Ok(_) => fs::remove_file(link).and_then(|()| symlink(socket, link)),
-        Err(error) if error.kind() == ErrorKind::NotFound => symlink(socket, link),
+        // An image with nothing but a shell has no /var/run either.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            link.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(socket, link))
+        }
         Err(_) => Err(ErrorKind::AlreadyExists.into()),
     };
     linked.map_err(FileError::of("linked to the drone's socket", link))
@@ -32,7 +35,7 @@ mod tests {
     #[test]
     fn an_old_link_is_replaced_and_a_file_is_not() {
         let dir = tempfile::tempdir().expect("a directory");
-        let link = dir.path().join("creds.sock");
+        let link = dir.path().join("var/run/creds.sock");
         for target in ["/old", "/new", "/new"] {
             link_at(&link, Path::new(target)).expect("linked");
             assert_eq!(fs::read_link(&link).expect("a link"), Path::new(target));

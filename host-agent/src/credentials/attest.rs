@@ -12,7 +12,7 @@
 
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hatchery_protocol::DroneName;
 use nix::sys::socket::getsockopt;
@@ -92,16 +92,19 @@ impl Process {
         }
     }
 
-    fn cgroup_file(&self) -> rustix::io::Result<OwnedFd> {
+    /// Reads one of its files below `/proc` through the handle.
+    fn read<'a>(&self, name: &str, buffer: &'a mut [u8]) -> Result<Cow<'a, str>, Refusal> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-        match &self.handle {
-            Handle::Pidfd(_) => {
-                rustix::fs::open(proc_path(self.pid, "cgroup"), flags, Mode::empty())
-            }
+        let file = match &self.handle {
+            Handle::Pidfd(_) => rustix::fs::open(proc_path(self.pid, name), flags, Mode::empty()),
             Handle::Directory(directory) => {
-                rustix::fs::openat(directory, "cgroup", flags, Mode::empty())
+                rustix::fs::openat(directory, name, flags, Mode::empty())
             }
-        }
+        };
+        file.and_then(|file| read_some(&file, buffer)).map_err(|errno| match errno {
+            Errno::NOENT | Errno::SRCH => Refusal::Gone(self.pid),
+            other => other.into(),
+        })
     }
 
     /// Whether it runs still, and so has had its pid all the time since the handle was taken.
@@ -112,37 +115,45 @@ impl Process {
                 let mut polled = [PollFd::new(pidfd, PollFlags::IN)];
                 Ok(rustix::event::poll(&mut polled, Some(&Timespec::default()))? == 0)
             }
-            Handle::Directory(directory) => {
-                match rustix::fs::openat(
-                    directory,
-                    "stat",
-                    OFlags::RDONLY | OFlags::CLOEXEC,
-                    Mode::empty(),
-                ) {
-                    Ok(stat) => Ok(!is_zombie(&read_some(&stat, &mut [0; CGROUP_FILE_MAX])?)),
-                    Err(Errno::NOENT | Errno::SRCH) => Ok(false),
-                    Err(errno) => Err(errno.into()),
-                }
-            }
+            Handle::Directory(_) => match self.read("stat", &mut [0; CGROUP_FILE_MAX]) {
+                Ok(stat) => Ok(!is_zombie(&stat)),
+                Err(Refusal::Gone(_)) => Ok(false),
+                Err(refusal) => Err(refusal),
+            },
         }
     }
 
     /// Compares the process's container with `container`, then proves that it was this process.
     fn attest(&self, container: &str) -> Result<(), Refusal> {
-        let gone = |errno| match errno {
-            Errno::NOENT | Errno::SRCH => Refusal::Gone(self.pid),
-            other => other.into(),
-        };
-        let file = self.cgroup_file().map_err(gone)?;
+        let verdict = self.compare(container);
+        if self.is_alive()? { verdict } else { Err(Refusal::Gone(self.pid)) }
+    }
+
+    fn compare(&self, container: &str) -> Result<(), Refusal> {
         let mut buffer = [0; CGROUP_FILE_MAX];
-        let text = read_some(&file, &mut buffer).map_err(gone)?;
-        let verdict = match cgroup::container_id(&text) {
+        // On v1 the kernel writes down a dozen hierarchies, a microsecond each. One that says yes
+        // is enough, for only the host puts processes there; a no is given by the whole file.
+        if own_cpusets() {
+            let cpuset = self.read("cpuset", &mut buffer)?;
+            if cgroup::container_of(cpuset.trim_end()) == Some(container) {
+                return Ok(());
+            }
+        }
+        match cgroup::container_id(&self.read("cgroup", &mut buffer)?) {
             Ok(found) if found == container => Ok(()),
             Ok(found) => Err(Refusal::Container { pid: self.pid, container: found.to_owned() }),
             Err(source) => Err(Refusal::Cgroup { pid: self.pid, source }),
-        };
-        if self.is_alive()? { verdict } else { Err(Refusal::Gone(self.pid)) }
+        }
     }
+}
+
+/// Whether this machine has cpusets in a hierarchy of cgroup v1.
+fn own_cpusets() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        std::fs::read_to_string("/proc/self/cgroup")
+            .is_ok_and(|text| cgroup::has_own_cpusets(&text))
+    })
 }
 
 /// `/proc/<pid>/<name>`.

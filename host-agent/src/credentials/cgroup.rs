@@ -31,7 +31,7 @@ pub fn container_id(text: &str) -> Result<&str, CgroupError> {
     let mut found: Option<&str> = None;
     for line in text.lines() {
         let path = line.splitn(3, ':').nth(2).ok_or_else(|| CgroupError::Line(line.to_owned()))?;
-        match (found, path.split('/').find_map(id_of)) {
+        match (found, container_of(path)) {
             (None, Some(id)) => found = Some(id),
             (Some(first), Some(id)) if first != id => {
                 return Err(CgroupError::TwoContainers(first.to_owned(), id.to_owned()));
@@ -40,6 +40,19 @@ pub fn container_id(text: &str) -> Result<&str, CgroupError> {
         }
     }
     found.ok_or(CgroupError::NoContainer)
+}
+
+/// The full id of the container that one cgroup path belongs to: its outermost one.
+pub fn container_of(path: &str) -> Option<&str> {
+    path.split('/').find_map(id_of)
+}
+
+/// Whether `text`, a `/proc/<pid>/cgroup`, has cpusets in a hierarchy of cgroup v1. There each
+/// process has a cpuset of its own container; on v2 it may be an outer one's.
+pub fn has_own_cpusets(text: &str) -> bool {
+    text.lines()
+        .filter_map(|line| line.split(':').nth(1))
+        .any(|controllers| controllers.split(',').any(|controller| controller == "cpuset"))
 }
 
 /// The id in one path component: `<id>` (cgroupfs driver) or `<runtime>-<id>.scope` (systemd).
@@ -105,6 +118,15 @@ mod tests {
         ] {
             assert_eq!(container_id(text), Err(CgroupError::NoContainer), "{text:?}");
         }
+    }
+
+    #[test]
+    fn cpusets_count_on_v1_alone() {
+        assert!(has_own_cpusets(&format!("4:memory:/docker/{ID}\n3:cpuset:/docker/{ID}\n0::/\n")));
+        assert!(has_own_cpusets("2:cpu,cpuacct:/\n1:cpuset,freezer:/\n"));
+        assert!(!has_own_cpusets("0::/system.slice/hatchery.service\n"));
+        assert_eq!(container_of(&format!("/docker/{ID}")), Some(ID));
+        assert_eq!(container_of("/"), None);
     }
 
     #[test]

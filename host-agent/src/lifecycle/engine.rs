@@ -132,6 +132,8 @@ pub struct ContainerDetail {
     pub exit_code: i64,
     /// `user[:group]` of its main process; empty: root.
     pub user: String,
+    /// Its environment, `NAME=value`.
+    pub env: Vec<String>,
     /// Memory limit in bytes; `None`: no limit.
     pub memory_limit: Option<u64>,
     /// Whether the engine starts it again by itself after a reboot.

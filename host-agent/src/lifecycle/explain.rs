@@ -18,9 +18,7 @@ impl From<EngineError> for Failure {
             EngineError::Unreachable { .. } => failure
                 .hint("start Docker: `systemctl start docker`")
                 .hint("is it elsewhere? set [programs] docker_socket"),
-            EngineError::Refused { message, .. } if is_full(message) => {
-                failure.hint("the disk is full: slay drones or run `docker system prune`")
-            }
+            EngineError::Refused { message, .. } if is_full(message) => failure.hint(DISK_FULL),
             EngineError::Deadline { .. } => {
                 failure.hint("look at Docker's log: `journalctl -u docker`")
             }
@@ -31,9 +29,12 @@ impl From<EngineError> for Failure {
     }
 }
 
-/// Whether a message says that the disk is full.
-fn is_full(message: &str) -> bool {
-    message.contains("no space left on device")
+/// What to do about a full disk.
+pub const DISK_FULL: &str = "the disk is full: slay drones or run `docker system prune`";
+
+/// Whether a message says that the disk is full, in the engine's words or in a program's.
+pub fn is_full(message: &str) -> bool {
+    message.to_ascii_lowercase().contains("no space left on device")
 }
 
 impl From<ForgeError> for Failure {
@@ -60,7 +61,9 @@ impl From<ForgeError> for Failure {
             ForgeError::InstallationGone { host, .. } => {
                 failure.hint(format!("install the App on the repository again, on {host}"))
             }
-            ForgeError::Suspended { .. } => failure,
+            ForgeError::Suspended { host, .. } => {
+                failure.hint(format!("its owner unsuspends it in the account's settings on {host}"))
+            }
             ForgeError::BadApp { .. } => failure.hint(
                 "check client_id (or app_id) and private_key_file of this [[forge]], and the clock",
             ),

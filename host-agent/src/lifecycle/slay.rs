@@ -26,7 +26,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<Vec<String>, Failure> {
         let telling = telling.about(drone, None);
         let known = self.records.find(drone).is_some();
-        if !known && self.containers_of(drone).await?.is_empty() {
+        // Asked even where the record is enough: an engine that is away is no unsaved work.
+        let found = self.containers_of(drone).await?;
+        if !known && found.is_empty() {
             return Err(explain::no_drone(drone));
         }
         let claimed = self.operations.begin(drone, "slay").await?;

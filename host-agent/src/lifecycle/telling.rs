@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
 use super::devcontainers::{Output, OutputLine};
+use super::explain::{DISK_FULL, is_full};
 use super::failure::Failure;
 use super::journal::Journal;
 use super::progress::Progress;
@@ -132,6 +133,9 @@ impl Telling {
             self.write(&format!("failed: {failure}"));
             if failure.details.is_empty() {
                 failure.details = log.tail();
+                if failure.hints.is_empty() && failure.details.iter().any(|line| is_full(line)) {
+                    failure.hints.push(DISK_FULL.to_owned());
+                }
             }
             failure.log_file.get_or_insert_with(|| log.path.display().to_string());
         }

@@ -90,7 +90,12 @@ pub fn deviations(observed: &Observed, allowed: &Allowed) -> Vec<String> {
     let caps = observed.cap_add.iter().map(|name| bare_capability(name));
     let known: Vec<String> = allowed.cap_add.iter().map(|name| bare_capability(name)).collect();
     surplus("the capability", caps, &known, &mut found);
-    let options = observed.security_opt.iter().filter(|option| weakens(option)).cloned();
+    let privileged = observed.privileged;
+    let options = observed.security_opt.iter().filter(|option| {
+        // The engine's own addition to a privileged container, which has no labels anyway.
+        weakens(option) && !(privileged && option.as_str() == "label=disable")
+    });
+    let options = options.cloned();
     surplus("the security option", options, &allowed.security_opt, &mut found);
     surplus("the device", observed.devices.iter().cloned(), &allowed.devices, &mut found);
     let labels = observed.hatchery_labels.iter().cloned();

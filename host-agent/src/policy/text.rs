@@ -86,7 +86,8 @@ fn read(checkout: &Checkout, path: &str) -> Result<Node, Failure> {
         return Ok(document);
     }
     let message = format!("{path}:{}: an object is expected", document.line);
-    Err(Failure::new(FailureKind::Usage, message))
+    Err(Failure::new(FailureKind::Usage, message)
+        .hint("fix it in the repository, push, and try again"))
 }
 
 fn no_configuration(scope: &Scope<'_>) -> Failure {

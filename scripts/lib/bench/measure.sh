@@ -20,56 +20,47 @@ calc() { awk "BEGIN { printf \"%.2f\", $1 }"; }
 # in_drone COMMAND...: in the first drone, as root.
 in_drone() { bench_docker exec -i -u 0 "$(bench_container 1)" "$@"; }
 
-# medians COMMAND...: of each in milliseconds, one a line, by hyperfine inside the drone and without
-# a shell.
-medians() {
-  in_drone hyperfine -N --warmup 20 --runs 300 --export-csv /tmp/bench.csv "$@" >/dev/null 2>&1
-  in_drone cat /tmp/bench.csv | awk -F, 'NR > 1 { printf "%.3f\n", $(NF - 4) * 1000 }'
-}
+# median_ms STDIN PROGRAM ARGUMENT...: wall time in milliseconds, inside the drone, without a shell.
+median_ms() { in_drone /bench/probe run "$@" | awk '{ printf "%.2f\n", $1 / 1000 }'; }
 
-# bench_programs_into_drone: hyperfine, an empty static program, the seed design's helper.
+# bench_programs_into_drone: the probe, an empty static program, the seed design's helper.
 bench_programs_into_drone() {
-  local dir=$BENCH_DIR/programs container
-  container=$(bench_container 1)
+  local dir=$BENCH_DIR/programs
   mkdir -p "$dir/behind"
-  pool_unpack "$BASE_SUITE" "$(deb_arch)" "$dir/root" hyperfine
-  printf 'int main(void) { return 0; }\n' | cc -static -Os -s -x c - -o "$dir/behind/gh"
-  rustc -O -C target-feature=+crt-static -o "$dir/token-latency" "$HATCHERY_ROOT/scripts/lib/bench/token_latency.rs"
+  printf 'int main(void) { return 0; }\n' | cc -static -Os -s -x c - -o "$dir/empty"
+  cp "$dir/empty" "$dir/behind/gh"
+  # Static, so that it runs on whatever C library the drone's image has.
+  rustc --edition 2024 -O -C target-feature=+crt-static -o "$dir/probe" "$HATCHERY_ROOT/scripts/lib/bench/probe.rs"
   cat >"$dir/seed-helper" <<'SH'
 #!/bin/sh
 echo username=x-access-token
 echo "password=$(curl -s --unix-socket /var/run/github-creds.sock http://localhost/token)"
 SH
   printf 'protocol=https\nhost=%s\npath=%s/b1.git\n\n' "$FORGE_HOST" "$BENCH_OWNER" >"$dir/question"
-  chmod 0755 "$dir/seed-helper" "$dir/token-latency"
-  bench_docker cp "$dir/root/usr/bin/hyperfine" "$container:/usr/local/bin/hyperfine"
-  in_drone mkdir -p /bench/behind
-  bench_docker cp "$dir/behind/gh" "$container:/bench/behind/gh"
-  in_drone cp /bench/behind/gh /bench/empty
-  bench_docker cp "$dir/seed-helper" "$container:/bench/seed-helper"
-  bench_docker cp "$dir/question" "$container:/bench/question"
-  bench_docker cp "$dir/token-latency" "$container:/bench/token-latency"
+  chmod 0755 "$dir/seed-helper"
+  in_drone mkdir -p /bench
+  bench_docker cp "$dir/." "$(bench_container 1):/bench"
 }
 
 bench_credential() {
   local empty ours seed
-  empty=$(medians /bench/empty)
-  ours=$(medians --input /bench/question "drone-agent git-credential get")
-  seed=$(medians --input /bench/question /bench/seed-helper)
+  empty=$(median_ms /dev/null /bench/empty)
+  ours=$(median_ms /bench/question drone-agent git-credential get)
+  seed=$(median_ms /bench/question /bench/seed-helper)
   row "git-credential get" "$ours ms" "empty program $empty ms, sh + curl $seed ms" "1.2 ms where the empty one takes 0.6"
 }
 
-# bench_gh: the wrapper in front of a `gh` that does nothing.
+# bench_gh: the wrapper in front of a `gh` that does nothing, each behind one `env`.
 bench_gh() {
   local alone wrapped path=/usr/local/share/drone-agent/bin:/bench/behind:/usr/bin:/bin
-  alone=$(medians /bench/behind/gh)
-  wrapped=$(medians "env PATH=$path /usr/local/share/drone-agent/bin/gh pr list -R $BENCH_OWNER/b1")
-  row "gh wrapper, beyond gh" "$(calc "$wrapped - $(medians "env PATH=$path /bench/behind/gh")") ms" "empty gh $alone ms" "1.5 ms"
+  alone=$(median_ms /dev/null env "PATH=$path" /bench/behind/gh)
+  wrapped=$(median_ms /dev/null env "PATH=$path" gh pr list -R "$BENCH_OWNER/b1")
+  row "gh wrapper, beyond gh itself" "$(calc "$wrapped - $alone") ms" "a gh that does nothing $alone ms" "1.5 ms"
 }
 
 bench_token() {
   local p50 p99
-  read -r p50 p99 < <(in_drone /bench/token-latency)
+  read -r p50 p99 < <(in_drone /bench/probe token)
   row "GET /token, cached, p50 / p99" "$p50 / $p99 us" "-" "40 / 150 us"
 }
 

@@ -185,6 +185,7 @@ fn detail(inspected: ContainerInspectResponse) -> ContainerDetail {
         out_of_memory: state.oom_killed.unwrap_or(false),
         exit_code: state.exit_code.unwrap_or(0),
         user: config.user.unwrap_or_default(),
+        env: config.env.unwrap_or_default(),
         memory_limit: host.memory.and_then(|bytes| u64::try_from(bytes).ok()).filter(|&b| b > 0),
         restarts: matches!(
             restart,

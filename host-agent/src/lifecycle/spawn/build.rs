@@ -136,7 +136,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<Map<String, Value>, Failure> {
         let mut features = self.config.features.extra.clone();
         if !self.config.features.sshd.is_empty() {
-            features.insert(self.config.features.sshd.clone(), Value::Object(Map::new()));
+            // With the options of the one that the repository declares and that gave way to it.
+            let options = plan.sshd_options.clone();
+            let options = options.unwrap_or_else(|| Value::Object(Map::new()));
+            features.insert(self.config.features.sshd.clone(), options);
         }
         let reference = match &self.config.features.drone {
             DroneFeature::Reference(reference) => reference.clone(),

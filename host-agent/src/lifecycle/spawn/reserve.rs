@@ -24,6 +24,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<(Record, Claimed), Failure> {
         // Two spawns at once must not both take the last place, or the same name.
         let _turn = self.reserving.lock().await;
+        // Another spawn of the same repository may have come this far since it was resolved.
+        self.has_no_drone(resolved)?;
         let facts = self.engine.facts().await?;
         let containers = self.engine.containers(&[]).await?;
         let taken = |name: &DroneName| {

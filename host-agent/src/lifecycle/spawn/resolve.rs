@@ -6,6 +6,7 @@ use super::super::engine::ContainerEngine;
 use super::super::failure::{Failure, FailureKind};
 use super::super::{Lifecycle, explain};
 use crate::credentials::{Forge, ForgeRepository};
+use crate::records::Record;
 
 /// A repository that exists and that the App is installed on.
 #[derive(Debug, Clone)]
@@ -35,14 +36,23 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             return Err(explain::exists(record));
         }
         let found = self.credentials.resolve(repo).await?;
-        let same =
-            |other: &RepoId, id| *other.host.as_str() == *repo.host.as_str() && id == found.id;
-        if let Some(record) =
-            self.records.all().iter().find(|record| same(&record.repo, record.repo_id))
-        {
-            return Err(explain::exists(record));
-        }
         let repo = RepoId { host: repo.host.clone(), name: found.name.clone() };
-        Ok(Resolved { repo, found })
+        let resolved = Resolved { repo, found };
+        self.has_no_drone(&resolved)?;
+        Ok(resolved)
+    }
+
+    /// Refuses a repository that has a drone, whatever its name was when that was spawned.
+    ///
+    /// # Errors
+    /// `Exists`.
+    pub(super) fn has_no_drone(&self, resolved: &Resolved) -> Result<(), Failure> {
+        let same = |record: &Record| {
+            record.repo.host == resolved.repo.host && record.repo_id == resolved.found.id
+        };
+        match self.records.all().iter().find(|record| same(record)) {
+            Some(record) => Err(explain::exists(record)),
+            None => Ok(()),
+        }
     }
 }
