@@ -8,12 +8,16 @@ DOCKER_BUILDKIT_SINCE=23.0
 
 docker_answers() { curl -fsS -m 5 -o /dev/null --unix-socket "$DOCKER_SOCKET" http://docker/_ping 2>/dev/null; }
 
-docker_ready() { docker_answers && command -v docker; }
+docker_ready() { docker_answers && docker_in_path; }
+
+# docker_in_path: of a user, who does not have $PREFIX/bin in it.
+docker_in_path() { env PATH="${SERVICE_PATH#*:}" sh -c 'command -v docker'; }
 
 docker_install() {
-  if [ ! -e /var/lib/docker ]; then ledger_add path /var/lib/docker; fi
+  # The engine makes these by itself.
+  ledger_add_absent /var/lib/docker /var/lib/containerd /opt/containerd
   if ! docker_answers && ! command -v dockerd; then docker_install_engine; fi
-  if ! command -v docker; then
+  if ! docker_in_path; then
     if available docker-cli; then apt_install docker-cli; else docker_link "$(engine_home)"; fi
   fi
   if docker_answers; then return; fi
@@ -49,9 +53,10 @@ docker_link() {
   mkdir -p "$PREFIX/bin"
   atomic_dir "$PREFIX/engine" copy_tree "$1"
   for program in "$PREFIX"/engine/bin/*; do ln -sfn "$program" "$PREFIX/bin/"; done
+  ledger_add_absent "${DOCKER_PLUGINS%/*}"
   mkdir -p "$DOCKER_PLUGINS"
   for program in "$PREFIX"/engine/cli-plugins/*; do docker_link_one "$program" "$DOCKER_PLUGINS"; done
-  if ! env PATH="${SERVICE_PATH#*:}" sh -c 'command -v docker'; then docker_link_one "$PREFIX/bin/docker" /usr/local/bin; fi
+  if ! docker_in_path; then docker_link_one "$PREFIX/bin/docker" /usr/local/bin; fi
 }
 
 # docker_link_one PROGRAM DIRECTORY: never over anything that is there.

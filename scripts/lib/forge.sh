@@ -18,7 +18,7 @@ forge_start() {
   address=$(docker_bridge_address)
   forge_port_free "$address"
   mkdir -p "$FORGE_DATA"
-  ledger_add path "$(dirname "$FORGE_DATA")"
+  ledger_add path "$FORGE_DATA"
   service_start hatchery-forge "$PREFIX/bin/hatchery" forge serve --data-dir "$FORGE_DATA" \
     --listen "$address:443" --host "$FORGE_HOST" --host "$address"
   service_await hatchery-forge forge_answers

@@ -18,7 +18,7 @@ install_programs() {
   install_changed "$HATCHERY_ROOT/target/release/hatchery" "$PREFIX/bin/hatchery"
   while IFS= read -r file; do
     install_changed "$FEATURE/$file" "$PREFIX/share/hatchery/feature/$file"
-  done < <(cd "$FEATURE" && find . -type f)
+  done < <(cd "$FEATURE" && find . -type f -not -name '.*')
   if [ ! -e /usr/local/bin/hatchery ]; then
     ln -s "$PREFIX/bin/hatchery" /usr/local/bin/hatchery
     ledger_add path /usr/local/bin/hatchery
@@ -56,7 +56,7 @@ install_config() {
   directory=$(dirname "$CONFIG_FILE")
   text=$(config_text "$(docker_bridge_address)" "$FORGE_DATA" "$(forge_client_id)")
   if [ -f "$CONFIG_FILE" ] && [ "$(cat "$CONFIG_FILE")" = "$text" ]; then return; fi
-  if [ ! -e "$directory" ]; then ledger_add path "$directory"; fi
+  ledger_add_absent "$directory"
   mkdir -p "$directory"
   ledger_add path "$CONFIG_FILE"
   ledger_add path "$directory/seal.key"

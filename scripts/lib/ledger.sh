@@ -19,6 +19,12 @@ ledger_add_all() {
   while IFS= read -r value; do ledger_add "$1" "$value"; done
 }
 
+# ledger_add_absent PATH...: those that are not there yet, but will be.
+ledger_add_absent() {
+  local path
+  for path; do if [ ! -e "$path" ]; then ledger_add path "$path"; fi; done
+}
+
 ledger_has() { [ -f "$HATCHERY_LEDGER" ] && grep -qxF -- "$1"$'\t'"$2" "$HATCHERY_LEDGER"; }
 
 # ledger_of KIND: its values, newest first.

@@ -23,7 +23,6 @@ rust_install() {
   apt_refresh
   if command -v rustup || available rustup; then
     command -v rustup || apt_install rustup
-    if [ ! -e "${RUSTUP_HOME:-$HOME/.rustup}" ]; then ledger_add path "${RUSTUP_HOME:-$HOME/.rustup}"; fi
     if timeout 600 rustup toolchain install stable --profile minimal --component rustfmt,clippy; then
       rustup default stable
       return

@@ -13,7 +13,7 @@ uninstall_all() {
 uninstall_drones() {
   local others
   if ! docker_answers 2>/dev/null; then return; fi
-  others=$(docker ps -aq --filter label=hatchery.managed=true --format '{{.Label "hatchery.repo"}}' | grep -vxF "$SAMPLE" | sort -u) || true
+  others=$(docker ps -a --filter label=hatchery.managed=true --format '{{.Label "hatchery.repo"}}' | grep -vxF "$SAMPLE" | sort -u) || true
   [ -z "$others" ] || fail "these drones are not quickstart's: $(tr '\n' ' ' <<<"$others")" \
     "save their work and 'hatchery slay' them, then run this again"
   step "drone $SAMPLE" uninstall_sample
@@ -45,6 +45,8 @@ uninstall_paths() {
   local path
   while IFS= read -r path; do
     unmount_below "$path"
+    # dockerd makes its data root a mount of its own where mounts are shared.
+    if mountpoint -q "$path"; then umount -l "$path"; fi
     rm -rf -- "$path"
   done < <(ledger_of path)
   if under_systemd; then systemctl daemon-reload; fi

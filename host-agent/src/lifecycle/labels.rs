@@ -47,6 +47,9 @@ pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 /// Repository part of the names of all images of ours.
 const IMAGE_NAMESPACE: &str = "hatchery";
 
+/// In the name of an image that a Compose sibling is built into.
+pub const SIBLING_TAG: &str = ":service-";
+
 /// What a container says about itself. True only with the right seal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -113,6 +116,11 @@ pub fn state_volume(drone: &DroneName) -> String {
 /// Name of an image of a drone.
 pub fn image(drone: &DroneName, tag: &str) -> String {
     format!("{IMAGE_NAMESPACE}/{drone}:{tag}")
+}
+
+/// Name of the image that a Compose sibling is built into.
+pub fn sibling_image(drone: &DroneName, service: &str) -> String {
+    format!("{IMAGE_NAMESPACE}/{drone}{SIBLING_TAG}{service}")
 }
 
 /// Whether an image's name is one of a drone's.

@@ -18,6 +18,7 @@ pub mod view;
 
 mod adopt;
 mod burrow;
+mod compose_memo;
 mod exec_plan;
 mod explain;
 mod journal;

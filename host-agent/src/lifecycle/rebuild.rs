@@ -4,10 +4,13 @@
 
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use super::burrow::GRACE;
+use super::compose_memo::ComposeMemo;
 use super::engine::{Container, ContainerEngine};
 use super::failure::{Failure, FailureKind};
+use super::progress::Progress;
 use super::spawn::{Built, stage_failure};
 use super::stage::{Extras, Stage};
 use super::telling::Telling;
@@ -77,20 +80,31 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let fetching = self.fetch_workspace(&stage, record, old.as_ref());
         telling.step(Step::Clone, fetching).await?;
         let plan = telling.step(Step::Policy, self.plan(&stage, record, telling)).await?;
-        if let Form::Compose(_) = plan.form {
-            let message = "a Compose drone cannot be rebuilt in place";
-            return Err(Failure::new(FailureKind::Failed, message)
-                .hint(format!("push, then `hatchery slay {drone}` and spawn it again")));
-        }
         self.at(drone, Step::Build).await?;
         let building = Box::pin(self.build(&stage, record, &plan, telling));
         let built = telling.step(Step::Build, building).await?;
         self.at(drone, Step::Stop).await?;
-        telling.step(Step::Stop, self.set_aside(drone, old.as_ref())).await?;
+        let replaced = async {
+            match &plan.form {
+                Form::Image { .. } | Form::Dockerfile { .. } => {
+                    self.set_aside(drone, old.as_ref()).await
+                }
+                Form::Compose(_) => self.take_away(old.as_ref()).await,
+            }
+        };
+        telling.step(Step::Stop, replaced).await?;
         self.at(drone, Step::Create).await?;
         let creating = async {
             self.create_volumes(record, &built).await?;
-            self.create_container(&stage, record, &plan, &built).await
+            match &plan.form {
+                Form::Image { .. } | Form::Dockerfile { .. } => {
+                    self.create_container(&stage, record, &plan, &built).await
+                }
+                Form::Compose(compose) => {
+                    let compose = (&plan, compose);
+                    self.compose_up(&stage, record, compose, &built, telling).await
+                }
+            }
         };
         let id = telling.step(Step::Create, creating).await?;
         telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;
@@ -142,6 +156,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         Ok(())
     }
 
+    /// Removes the container of a Compose drone: Compose would find and start it by its project,
+    /// whatever its name. What it was made from is kept.
+    async fn take_away(&self, old: Option<&Container>) -> Result<(), Failure> {
+        let Some(old) = old else { return Ok(()) };
+        self.engine.stop(&old.id, GRACE).await?;
+        self.engine.remove(&old.id).await?;
+        self.known.forget_container(&old.id);
+        Ok(())
+    }
+
     /// The new one works: nothing of the one before is needed any more.
     async fn drop_old(&self, drone: &DroneName, built: &Built) -> Result<(), Failure> {
         self.engine.remove(&labels::old_container(drone)).await?;
@@ -159,7 +183,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Removes a drone's images but these. One that stays is a nuisance, no failure.
     async fn keep_images(&self, drone: &DroneName, kept: &[String]) {
         let names = self.images_of(drone).await.unwrap_or_default();
-        for name in names.into_iter().filter(|name| !kept.contains(name)) {
+        let of_sibling = |name: &str| name.contains(labels::SIBLING_TAG);
+        for name in names.into_iter().filter(|name| !kept.contains(name) && !of_sibling(name)) {
             if let Err(error) = self.engine.remove_image(&name).await {
                 tracing::warn!(%drone, image = name, %error, "an old image is not removed");
             }
@@ -177,6 +202,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             }
             self.engine.rename(&old.container.id, drone.as_str()).await?;
         }
+        let project = if old.is_some() { false } else { self.project_back(drone).await? };
         let found = self.find_container(drone).await?.map(|found| found.id);
         let record = self
             .update_record(drone, move |record| {
@@ -184,9 +210,32 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 record.operation = None;
             })
             .await?;
-        if old.is_some() && record.desired == Desired::Running {
+        let back = old.is_some() || project;
+        if back && record.desired == Desired::Running {
             self.start_all(drone).await?;
         }
-        Ok(old.is_some())
+        Ok(back)
+    }
+
+    /// Brings a Compose project back as it last worked, where a rebuild had begun to replace it.
+    async fn project_back(&self, drone: &DroneName) -> Result<bool, Failure> {
+        let record = self.record_of(drone)?;
+        let replaced = record.operation.as_ref().is_some_and(|operation| {
+            ![Step::Clone, Step::Build].iter().any(|step| step.name() == operation.step)
+        });
+        let (paths, name) = (self.config.paths.clone(), drone.clone());
+        let memo = blocking(move || ComposeMemo::load(&paths, &name)).await;
+        let Some(memo) = memo.ok().filter(|_| replaced) else { return Ok(false) };
+        self.take_away(self.find_container(drone).await?.as_ref()).await?;
+        let stage = Stage::new(&self.config.paths, drone, &record.repo.name);
+        let target = stage.clone();
+        blocking(move || memo.put(&target)).await.map_err(|error| stage_failure(&error))?;
+        // Nobody listens: the receiver is dropped, and telling goes on without it.
+        let (progress, _) = Progress::new(CancellationToken::new());
+        let telling =
+            Telling::new(progress, self.journal.clone()).about(drone, self.log_file(drone, false));
+        self.up(&stage, drone, &telling).await?;
+        self.drop_stage(drone).await;
+        Ok(true)
     }
 }

@@ -19,6 +19,25 @@ use crate::records::{OperationKind, Record};
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Everything: sockets, operations that were killed, lost records, wanted states.
     pub(super) async fn reconcile(&self) {
+        // Sockets first: a drone that is healed or started asks for its identity.
+        for record in self.records.all() {
+            if let Err(error) = self.credentials.open_drone(&record.drone).await {
+                tracing::error!(drone = %record.drone, %error, "cannot listen on its socket");
+            }
+        }
+        self.finish_operations().await;
+        if let Err(failure) = self.ready_network().await {
+            tracing::warn!(%failure, "the network of drones is not ready");
+        }
+        let label = format!("{}=true", labels::MANAGED);
+        match self.engine.containers(&[label]).await {
+            Ok(containers) => self.reconcile_containers(containers).await,
+            Err(error) => tracing::warn!(%error, "cannot compare drones with containers"),
+        }
+    }
+
+    /// Operations that were under way when the host agent was killed.
+    async fn finish_operations(&self) {
         for record in self.records.all() {
             let drone = &record.drone;
             if self.operations.on(drone).is_some() {
@@ -29,19 +48,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 Some(OperationKind::Rebuild) => self.finish_rebuild(drone).await,
                 Some(OperationKind::Kept) | None => {}
             }
-        }
-        for record in self.records.all() {
-            if let Err(error) = self.credentials.open_drone(&record.drone).await {
-                tracing::error!(drone = %record.drone, %error, "cannot listen on its socket");
-            }
-        }
-        if let Err(failure) = self.ready_network().await {
-            tracing::warn!(%failure, "the network of drones is not ready");
-        }
-        let label = format!("{}=true", labels::MANAGED);
-        match self.engine.containers(&[label]).await {
-            Ok(containers) => self.reconcile_containers(containers).await,
-            Err(error) => tracing::warn!(%error, "cannot compare drones with containers"),
         }
     }
 

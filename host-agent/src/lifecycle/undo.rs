@@ -3,6 +3,7 @@
 
 use hatchery_protocol::DroneName;
 
+use super::compose_memo::ComposeMemo;
 use super::engine::{Container, ContainerEngine};
 use super::failure::{Failure, FailureKind};
 use super::telling::Telling;
@@ -33,6 +34,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             }
         }
         self.drop_stage(drone).await;
+        let (paths, name) = (self.config.paths.clone(), drone.clone());
+        let forgotten = blocking(move || ComposeMemo::forget(&paths, &name)).await;
+        forgotten.map_err(|error| super::spawn::stage_failure(&error))?;
         self.credentials.remove_drone(drone).await.map_err(|error| {
             let message = format!("cannot remove the socket directory of {drone}");
             Failure::new(FailureKind::Failed, message).caused_by(&error)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hatchery_protocol::{DroneName, paths};
 use serde_json::{Map, Value, json};
 
+use super::super::compose_memo::ComposeMemo;
 use super::super::devcontainers::UpRequest;
 use super::super::engine::{ContainerEngine, Limits};
 use super::super::failure::Failure;
@@ -34,7 +35,7 @@ const CONFIG: &str = "up.json";
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Brings the project up, hooks aside; returns the drone's container. It runs then.
-    pub(super) async fn compose_up(
+    pub(in crate::lifecycle) async fn compose_up(
         &self,
         stage: &Stage,
         record: &Record,
@@ -42,24 +43,29 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         built: &Built,
         telling: &Telling,
     ) -> Result<String, Failure> {
-        let drone = &record.drone;
-        self.ready_drone_network(drone).await?;
+        self.ready_drone_network(&record.drone).await?;
         let facts = self.engine.facts().await?;
         let ours = self.compose_file(stage, record, (plan, compose), built, facts.cpus);
         let config = up_configuration(stage, plan, compose);
-        let files = [(OURS, ours), (CONFIG, config)];
-        let (target, unbuilt) = (stage.clone(), without_build(compose));
-        blocking(move || {
-            for file in unbuilt {
-                target.write(&file.path, &file.text)?;
-            }
-            for (name, content) in files {
-                std::fs::write(target.file(name), content.to_string())?;
-            }
-            Ok::<_, std::io::Error>(())
-        })
-        .await
-        .map_err(|error| stage_failure(&error))?;
+        let memo = ComposeMemo {
+            repository: without_build(compose),
+            ours: vec![
+                (OURS.to_owned(), ours.to_string()),
+                (CONFIG.to_owned(), config.to_string()),
+            ],
+        };
+        let target = stage.clone();
+        blocking(move || memo.put(&target)).await.map_err(|error| stage_failure(&error))?;
+        self.up(stage, &record.drone, telling).await
+    }
+
+    /// Runs `up` on what lies in the stage; the record knows the container then.
+    pub(in crate::lifecycle) async fn up(
+        &self,
+        stage: &Stage,
+        drone: &DroneName,
+        telling: &Telling,
+    ) -> Result<String, Failure> {
         let request = UpRequest {
             workspace: stage.checkout(),
             config: stage.file(CONFIG),
@@ -74,6 +80,25 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let known = id.clone();
         self.update_record(drone, move |record| record.container_id = Some(known)).await?;
         Ok(id)
+    }
+
+    /// The project works as it is: what a later rebuild goes back to.
+    pub(in crate::lifecycle) async fn keep_memo(
+        &self,
+        stage: &Stage,
+        drone: &DroneName,
+        compose: &Compose,
+    ) -> Result<(), Failure> {
+        let (paths, drone, stage) = (self.config.paths.clone(), drone.clone(), stage.clone());
+        let repository = without_build(compose);
+        blocking(move || {
+            let read =
+                |name: &str| Ok((name.to_owned(), std::fs::read_to_string(stage.file(name))?));
+            let ours = [OURS, CONFIG].map(read).into_iter().collect::<std::io::Result<_>>()?;
+            ComposeMemo { repository, ours }.keep(&paths, &drone)
+        })
+        .await
+        .map_err(|error| stage_failure(&error))
     }
 
     fn compose_file(
@@ -102,7 +127,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 let labels = escaped(self.container_labels(stage, record, plan, built));
                 set.extend(self.of_drone(drone, built, labels));
             } else if service.builds {
-                let image = labels::image(drone, &format!("service-{name}"));
+                let image = labels::sibling_image(drone, name);
                 set.insert("image".to_owned(), json!(image));
             }
             services.insert(name.clone(), Value::Object(set));
@@ -200,15 +225,17 @@ fn up_configuration(stage: &Stage, plan: &Plan, compose: &Compose) -> Value {
     config
 }
 
-/// The files without the drone's own `build`: its image is made, and not to be made again.
-fn without_build(compose: &Compose) -> Vec<StagedFile> {
+/// Path and text of each file, without the drone's own `build`: its image is made, and not to be
+/// made again.
+fn without_build(compose: &Compose) -> Vec<(String, String)> {
     let unbuilt = |file: &StagedFile| {
         let mut content: Value = serde_json::from_str(&file.text).ok()?;
         let service = content.get_mut("services")?.get_mut(&compose.service)?;
         service.as_object_mut()?.remove("build")?;
-        Some(StagedFile { path: file.path.clone(), text: content.to_string() })
+        Some(content.to_string())
     };
-    compose.files.iter().filter_map(unbuilt).collect()
+    let text = |file: &StagedFile| unbuilt(file).unwrap_or_else(|| file.text.clone());
+    compose.files.iter().map(|file| (file.path.clone(), text(file))).collect()
 }
 
 #[cfg(test)]
@@ -226,6 +253,6 @@ mod tests {
             services: BTreeMap::new(),
         };
         let files = without_build(&compose);
-        assert_eq!(files[0].text, r#"{"services":{"app":{"x":1},"db":{"build":"db"}}}"#);
+        assert_eq!(files[0].1, r#"{"services":{"app":{"x":1},"db":{"build":"db"}}}"#);
     }
 }

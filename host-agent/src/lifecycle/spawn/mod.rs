@@ -160,7 +160,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.at(drone, Step::Hooks).await?;
         let hooks = self.run_hooks(stage, record, id, made, telling);
         telling.step(Step::Hooks, hooks).await?;
-        telling.step(Step::Ready, self.still_runs(id)).await
+        telling.step(Step::Ready, self.still_runs(id)).await?;
+        match &made.0.form {
+            Form::Image { .. } | Form::Dockerfile { .. } => Ok(()),
+            Form::Compose(compose) => self.keep_memo(stage, drone, compose).await,
+        }
     }
 
     /// A container that ended meanwhile is no drone.
