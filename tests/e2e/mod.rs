@@ -1,9 +1,11 @@
 //! What a user can do, end to end.
 
+mod adopt;
 mod burrow;
 mod capacity;
 mod classic_builder;
 mod dockerd_restarted;
+mod events;
 mod exec;
 mod gh_inside;
 mod git_inside;

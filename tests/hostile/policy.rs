@@ -26,7 +26,7 @@ fn what_reaches_for_the_host_is_refused() {
         (
             "p-volume",
             json!({"mounts": ["type=volume,source=hatchery-other,target=/o"]}),
-            "hatchery-other",
+            "volumes named hatchery-",
         ),
         ("p-cap", json!({"capAdd": ["SYS_ADMIN"]}), "SYS_ADMIN"),
         ("p-odd", json!({"runArgs": ["--some-new-option=1"]}), "--some-new-option"),

@@ -7,7 +7,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("records", &[]),
     ("config", &[]),
-    ("policy", &["config", "lifecycle::failure"]),
+    ("policy", &["config", "lifecycle::failure", "lifecycle::Failure", "lifecycle::{Failure"]),
     ("credentials", &["config", "records", "secret"]),
     ("drone_api", &["config", "credentials", "records", "secret"]),
     ("lifecycle", &["config", "credentials", "policy", "records", "secret"]),

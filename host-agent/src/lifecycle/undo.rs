@@ -1,6 +1,8 @@
 //! Removing everything that a drone had, found by record and label alone: the rollback of a spawn,
 //! also of one whose host agent was killed, and the second half of a slay.
 
+use std::time::Duration;
+
 use hatchery_protocol::DroneName;
 
 use super::compose_memo::ComposeMemo;
@@ -10,8 +12,11 @@ use super::telling::Telling;
 use super::{Lifecycle, blocking, labels};
 use crate::credentials::Forge;
 
-/// How often everything is looked for: a create that was cut off may end after the first look.
-const LOOKS: usize = 3;
+/// How often everything is looked for: a create that was cut off may end after a look.
+const LOOKS: usize = 10;
+
+/// Pause before the next look when something could not be removed.
+const PAUSE: Duration = Duration::from_millis(300);
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Removes everything of `drone` but its log. Returns what was removed, a line each.
@@ -26,11 +31,14 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.credentials.close_drone(drone).await;
         self.credentials.revoke_drone(drone).await;
         let mut removed = vec![];
-        for _ in 0..LOOKS {
+        for look in 1..=LOOKS {
             let before = removed.len();
-            self.remove_from_engine(drone, &mut removed).await?;
-            if removed.len() == before {
-                break;
+            match self.remove_from_engine(drone, &mut removed).await {
+                Ok(()) if removed.len() == before => break,
+                Ok(()) => {}
+                Err(failure) if look == LOOKS => return Err(failure),
+                // As a volume is in use by a container that was not there yet when it was looked for.
+                Err(_) => tokio::time::sleep(PAUSE).await,
             }
         }
         self.drop_stage(drone).await;

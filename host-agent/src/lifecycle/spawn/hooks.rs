@@ -63,10 +63,18 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             limit: HOOKS,
         };
         let engine = &self.engine;
-        telling
+        let ran = telling
             .with_output(Step::Hooks, async |output| engine.run_hooks(&request, output).await)
-            .await?;
-        Ok(())
+            .await;
+        ran.map_err(|error| {
+            let failure = Failure::from(error);
+            if self.known.is_out_of_memory(id) {
+                return failure.hint(
+                    "the kernel killed a process for memory: give the drone more with --memory",
+                );
+            }
+            failure
+        })
     }
 }
 

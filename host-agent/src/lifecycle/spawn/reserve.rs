@@ -116,8 +116,14 @@ pub(in crate::lifecycle) fn within(
     let (mut granted, mut missing) = (Permissions::new(), vec![]);
     for (name, level) in wanted {
         match installed.get(name) {
-            Some(has) => {
-                let level = if rank(has) < rank(level) { has } else { level };
+            Some(has) if rank(has) < rank(level) => {
+                granted.insert(name.clone(), has.clone());
+                missing.push(format!(
+                    "the App's installation has the permission {name}: {has} only, not {level}; \
+                     so does the drone"
+                ));
+            }
+            Some(_) => {
                 granted.insert(name.clone(), level.clone());
             }
             // Every installation has it, and some forges do not list it.
@@ -144,6 +150,7 @@ mod tests {
         let installed = permissions(&[("contents", "read"), ("checks", "write")]);
         let (granted, missing) = within(&wanted, &installed);
         assert_eq!(granted, permissions(&[("contents", "read"), ("checks", "read")]));
-        assert!(missing.len() == 1 && missing[0].contains("issues"));
+        assert!(missing[0].contains("contents: read only") && missing[1].contains("issues"));
+        assert_eq!(missing.len(), 2);
     }
 }
