@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::report::{self, Failure};
 use crate::{boot, credential, doctor, gh, help, lookup};
 
-/// Runs the program that `name` (argv[0]) or the first of `args` asks for.
+/// Runs the program that `name` (`argv[0]`) or the first of `args` asks for.
 ///
 /// # Errors
 /// What that program could not do.

@@ -31,7 +31,21 @@ uninstall_sample() {
   if [ ${#found[@]} -gt 0 ]; then docker volume rm -f "${found[@]}"; fi
   mapfile -t found < <(docker network ls -q --filter label=hatchery.managed=true)
   if [ ${#found[@]} -gt 0 ]; then docker network rm "${found[@]}"; fi
+  uninstall_firewall
   while IFS= read -r image; do docker image rm -f "$image" || true; done < <(ledger_of image)
+}
+
+# uninstall_firewall: the host agent's chains, and what leads to them (adapters/firewall.rs).
+uninstall_firewall() {
+  local tables from
+  for tables in iptables ip6tables; do
+    command -v "$tables" >/dev/null || continue
+    for from in DOCKER-USER:HATCHERY-FORWARD INPUT:HATCHERY-INPUT; do
+      while "$tables" -w -D "${from%:*}" -j "${from#*:}" 2>/dev/null; do :; done
+      "$tables" -w -F "${from#*:}" 2>/dev/null || true
+      "$tables" -w -X "${from#*:}" 2>/dev/null || true
+    done
+  done
 }
 
 uninstall_services() {

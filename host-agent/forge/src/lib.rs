@@ -31,7 +31,7 @@
 //! `forge` is a [`RunningForge`]: addresses, keys, counters, faults, clock, mint gate.
 //!
 //! # As a program
-//! [`serve`] runs one until a future resolves. Everything stays in the data directory: `state.json`
+//! [`serve()`] runs one until a future resolves. Everything stays in the data directory: `state.json`
 //! (accounts, repositories, installations, digests of tokens), `git/<id>.git`, `lfs/`, `ca.pem`
 //! (clients trust it), `app.private-key.pem` (0600), `admin.sock` (0600).
 //!
