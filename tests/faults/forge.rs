@@ -107,7 +107,8 @@ fn a_forge_that_is_down_is_unreachable_and_a_live_token_still_serves() {
     let up = world.agent();
     let drone = up.spawn(&repo);
     let first = drone.sh("drone-agent token | sha256sum").ok().to_owned();
-    let _fault = world.forge.fault("/app/installations", &json!({"kind": "status", "status": 502}));
+    let mints = format!("/app/installations/{}", repo.installation());
+    let _fault = world.forge.fault(&mints, &json!({"kind": "status", "status": 502}));
     assert_eq!(drone.sh("drone-agent token | sha256sum").ok(), first);
     drone.push_change("README.md", "while it is down");
 }

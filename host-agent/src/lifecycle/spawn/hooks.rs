@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::devcontainers::HooksRequest;
+use super::super::devcontainers::{DevcontainerError, HooksRequest};
 use super::super::engine::ContainerEngine;
 use super::super::failure::Failure;
 use super::super::stage::Stage;
@@ -66,15 +66,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let ran = telling
             .with_output(Step::Hooks, async |output| engine.run_hooks(&request, output).await)
             .await;
-        ran.map_err(|error| {
-            let failure = Failure::from(error);
-            if self.known.is_out_of_memory(id) {
-                return failure.hint(
-                    "the kernel killed a process for memory: give the drone more with --memory",
-                );
-            }
-            failure
-        })
+        ran.map_err(|error| self.hook_failure(id, error))
+    }
+
+    /// What failed, and that it was for memory where the engine saw that.
+    fn hook_failure(&self, id: &str, error: DevcontainerError) -> Failure {
+        let failure = Failure::from(error);
+        if !self.known.is_out_of_memory(id) {
+            return failure;
+        }
+        failure.hint("the kernel killed a process for memory: give the drone more with --memory")
     }
 }
 
