@@ -3,19 +3,19 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::super::devcontainers::{DevcontainerError, HooksRequest};
+use super::super::devcontainers::HooksRequest;
 use super::super::engine::ContainerEngine;
 use super::super::failure::Failure;
 use super::super::stage::Stage;
 use super::super::telling::Telling;
 use super::super::view::Step;
 use super::super::{Lifecycle, blocking, labels};
-use super::Made;
 use super::clone::stage_failure;
+use super::{Built, Made};
 use crate::credentials::Forge;
-use crate::policy::{Form, Hooks};
+use crate::policy::{Form, Hooks, Plan};
 use crate::records::Record;
 
 /// How long all hooks together may take.
@@ -37,21 +37,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             return Ok(());
         }
         let config = stage.file(CONFIG);
-        let folder = &plan.workspace.folder;
-        let (text, project) = match &plan.form {
-            Form::Image { .. } | Form::Dockerfile { .. } => {
-                (json!({"image": built.name, "workspaceFolder": folder}), None)
-            }
-            Form::Compose(compose) => (
-                json!({
-                    "dockerComposeFile": compose.paths, "service": compose.service,
-                    "workspaceFolder": folder,
-                }),
-                Some(labels::project(&record.drone)),
-            ),
-        };
+        let text = stand_in(plan, built).to_string();
         let target = config.clone();
-        blocking(move || std::fs::write(target, text.to_string()))
+        blocking(move || std::fs::write(target, text))
             .await
             .map_err(|error| stage_failure(&error))?;
         let request = HooksRequest {
@@ -59,23 +47,40 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             config,
             id_label: labels::id_label(&record.drone),
             container: id.to_owned(),
-            project,
+            project: project(plan, record),
             limit: HOOKS,
         };
         let engine = &self.engine;
         let ran = telling
             .with_output(Step::Hooks, async |output| engine.run_hooks(&request, output).await)
             .await;
-        ran.map_err(|error| self.hook_failure(id, error))
+        ran.map_err(|error| match Failure::from(error) {
+            failure if self.known.is_out_of_memory(id) => failure
+                .hint("the kernel killed a process for memory: give the drone more with --memory"),
+            failure => failure,
+        })
     }
+}
 
-    /// What failed, and that it was for memory where the engine saw that.
-    fn hook_failure(&self, id: &str, error: DevcontainerError) -> Failure {
-        let failure = Failure::from(error);
-        if !self.known.is_out_of_memory(id) {
-            return failure;
+/// What stands in for devcontainer.json: enough to find the container by.
+fn stand_in(plan: &Plan, built: &Built) -> Value {
+    let folder = &plan.workspace.folder;
+    match &plan.form {
+        Form::Image { .. } | Form::Dockerfile { .. } => {
+            json!({"image": built.name, "workspaceFolder": folder})
         }
-        failure.hint("the kernel killed a process for memory: give the drone more with --memory")
+        Form::Compose(compose) => json!({
+            "dockerComposeFile": compose.paths, "service": compose.service,
+            "workspaceFolder": folder,
+        }),
+    }
+}
+
+/// The Compose project, where there is one.
+fn project(plan: &Plan, record: &Record) -> Option<String> {
+    match &plan.form {
+        Form::Image { .. } | Form::Dockerfile { .. } => None,
+        Form::Compose(_) => Some(labels::project(&record.drone)),
     }
 }
 
