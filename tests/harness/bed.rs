@@ -48,6 +48,11 @@ impl Bed {
         Self { engine }
     }
 
+    /// Which engine it is.
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
     /// A program in this engine's network that speaks to this engine, in a clean environment.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{Bed, http, nursery, wait_until, world};
+use crate::{Bed, Engine, http, nursery, wait_until, world};
 
 /// The forge's name for host agents, drones, git and gh.
 pub const HOST: &str = "forge.hatchery.test";
@@ -40,6 +40,9 @@ impl Forge {
         command.args(["--pdeathsig", "KILL"]).arg(world::hatchery()).args(["forge", "serve"]);
         command.arg("--data-dir").arg(data).args(["--listen", address]);
         command.args(["--host", HOST, "--host", ADDRESS]);
+        // Both of GitHub's forms of tokens, so that nothing relies on either.
+        let form = if bed.engine() == Engine::Classic { "short" } else { "stateless" };
+        command.args(["--token-format", form]);
         let log = std::fs::File::create(data.join("forge.log")).expect("the forge's log");
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);
         let forge = Self { data: data.to_owned(), process: nursery::start(command) };
