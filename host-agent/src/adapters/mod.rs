@@ -11,7 +11,7 @@ pub mod github;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, RwLock, Semaphore};
 
 use crate::config::{Config, Programs};
 use docker::usage::CpuSamples;
@@ -30,6 +30,8 @@ pub struct Machine {
     build_permits: u32,
     builder: OnceCell<devcontainer_cli::BuilderKind>,
     cpu: CpuSamples,
+    /// Shared by whatever is being made on the engine.
+    making: Arc<RwLock<()>>,
 }
 
 impl Machine {
@@ -50,6 +52,7 @@ impl Machine {
             build_permits: config.limits.build_concurrency.max(1),
             builder: OnceCell::new(),
             cpu: CpuSamples::default(),
+            making: Arc::default(),
         })
     }
 }

@@ -335,6 +335,10 @@ pub struct Network {
 pub trait ContainerEngine:
     Devcontainers + Checkouts + NetworkGuard + Send + Sync + 'static
 {
+    /// Waits until nothing is being made any more: an interrupted operation may have left the
+    /// making of a volume or a container under way, which a clean-up would not see yet.
+    fn settled(&self) -> impl Future<Output = ()> + Send;
+
     /// The engine itself.
     fn facts(&self) -> impl Future<Output = Result<EngineFacts, EngineError>> + Send;
 

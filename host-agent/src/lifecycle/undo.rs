@@ -30,6 +30,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<Vec<String>, Failure> {
         self.credentials.close_drone(drone).await;
         self.credentials.revoke_drone(drone).await;
+        self.engine.settled().await;
         let mut removed = vec![];
         for look in 1..=LOOKS {
             let before = removed.len();

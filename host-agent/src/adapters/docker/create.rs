@@ -6,8 +6,8 @@ use bollard::models::{
 };
 use bollard::query_parameters as query;
 
+use super::Machine;
 use super::containers::{labels, restart_policy};
-use super::{CALL, Machine};
 use crate::lifecycle::engine::{ContainerSpec, EngineError, Tuning};
 use crate::policy::Mount;
 
@@ -15,8 +15,9 @@ impl Machine {
     pub(super) async fn engine_create(&self, spec: &ContainerSpec) -> Result<String, EngineError> {
         let options =
             query::CreateContainerOptions { name: Some(spec.name.clone()), ..Default::default() };
-        let call = self.docker()?.create_container(Some(options), body(spec));
-        Ok(self.call(&format!("create container {}", spec.name), CALL, call).await?.id)
+        let (docker, body) = (self.docker()?.clone(), body(spec));
+        let call = async move { docker.create_container(Some(options), body).await };
+        Ok(self.make(&format!("create container {}", spec.name), call).await?.id)
     }
 }
 

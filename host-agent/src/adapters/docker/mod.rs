@@ -13,6 +13,7 @@ mod volumes;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
@@ -99,6 +100,27 @@ impl Machine {
         }
     }
 
+    /// A call that makes something. Whoever waits for it may be interrupted; it goes on to its end
+    /// then, as the engine would: [`ContainerEngine::settled`] waits for it.
+    async fn make<T: Send + 'static>(
+        &self,
+        action: &str,
+        call: impl Future<Output = Result<T, Bollard>> + Send + 'static,
+    ) -> Result<T, EngineError> {
+        let under_way = Arc::clone(&self.making).read_owned().await;
+        let making = tokio::spawn(async move {
+            let answer = tokio::time::timeout(CALL, call).await;
+            drop(under_way);
+            answer
+        });
+        let action = action.to_owned();
+        match making.await {
+            Ok(Ok(answer)) => answer.map_err(|error| self.explain(&action, error)),
+            Ok(Err(_)) => Err(EngineError::Deadline { action, limit: CALL }),
+            Err(error) => Err(EngineError::Refused { action, message: error.to_string() }),
+        }
+    }
+
     async fn engine_facts(&self) -> Result<EngineFacts, EngineError> {
         let docker = self.docker()?.clone();
         let docker = self.call("say its version", PING, docker.negotiate_version()).await?;
@@ -136,6 +158,10 @@ fn gone_is_fine(result: Result<(), EngineError>) -> Result<(), EngineError> {
 }
 
 impl ContainerEngine for Machine {
+    async fn settled(&self) {
+        drop(self.making.write().await);
+    }
+
     async fn facts(&self) -> Result<EngineFacts, EngineError> {
         self.engine_facts().await
     }

@@ -22,7 +22,9 @@ impl Machine {
             ..Default::default()
         };
         let action = format!("create volume {name}");
-        let made = self.call(&action, CALL, self.docker()?.create_volume(request)).await?;
+        let docker = self.docker()?.clone();
+        let call = async move { docker.create_volume(request).await };
+        let made = self.make(&action, call).await?;
         // An existing volume is answered as it is: one that is not ours is not taken over.
         let ours = with.iter().all(|(label, value)| made.labels.get(label) == Some(value));
         if ours {
