@@ -11,8 +11,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Machine;
 use super::exec::{self, ExecError, Pipe, Run};
+use super::{Machine, cli_home};
 use crate::lifecycle::devcontainers::{
     BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
 };
@@ -199,6 +199,25 @@ impl Machine {
     }
 
     async fn outcome(
+        &self,
+        command: &'static str,
+        run: &Run,
+        output: &Output,
+    ) -> Result<Outcome, DevcontainerError> {
+        let (scratch, program) = (self.scratch.clone(), run.program.clone());
+        let made = tokio::task::spawn_blocking(move || cli_home::make(&scratch)).await;
+        let temporary = made
+            .unwrap_or_else(|error| Err(error.into()))
+            .map_err(|source| DevcontainerError::Run { program, source })?;
+        let mut run = run.clone();
+        run.environment.push(("TMPDIR", temporary.path().into()));
+        let done = self.ended(command, &run, output).await;
+        // An interrupted run drops it here and now instead.
+        let _ = tokio::task::spawn_blocking(move || drop(temporary)).await;
+        done
+    }
+
+    async fn ended(
         &self,
         command: &'static str,
         run: &Run,

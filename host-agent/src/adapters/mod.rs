@@ -1,6 +1,7 @@
 //! Implementations of the traits that lifecycle and credentials own. Adapters import upwards only
 //! and never know what a drone means to a user.
 
+mod cli_home;
 pub mod devcontainer_cli;
 pub mod docker;
 pub mod exec;
@@ -42,6 +43,7 @@ impl Machine {
     pub fn new(config: &Config) -> std::io::Result<Self> {
         let scratch = config.paths.cache().join("run");
         std::fs::create_dir_all(&scratch)?;
+        cli_home::clear(&scratch)?;
         let home = std::env::var_os("HOME").map_or_else(|| scratch.clone(), PathBuf::from);
         Ok(Self {
             docker: OnceLock::new(),
