@@ -95,10 +95,10 @@ impl World {
     fn start(engine: Engine, name: &str) -> Self {
         let bed = Bed::of(engine);
         bed.control("start");
-        // Short, because the path of a Unix socket ends at 107 bytes; on one place for all runs, so
-        // that what a killed run left is gone.
+        // Short, because the path of a Unix socket ends at 107 bytes; one place for all runs, so that
+        // what a killed run left is gone; the testbed's own, so that its end removes it.
         let home =
-            PathBuf::from(format!("/run/{}.w/{name}", crate::bed::setting("HATCHERY_TESTBED")));
+            PathBuf::from(format!("/run/{}/w/{name}", crate::bed::setting("HATCHERY_TESTBED")));
         let _ = std::fs::remove_dir_all(&home);
         std::fs::create_dir_all(&home).expect("a directory for this run");
         crate::inventory::clear(bed);
