@@ -64,11 +64,23 @@ engine_start() {
   mkdir -p "$run" "$data"
   # Not `ip netns exec`: it mounts a fresh /sys, without the cgroups that dockerd needs.
   if [ -n "$netns" ]; then enter=(nsenter "--net=/run/netns/$netns"); fi
-  LD_LIBRARY_PATH=$home/lib PATH=$home/bin:$PATH setsid "${enter[@]}" \
-    dockerd --host "unix://$run/docker.sock" --data-root "$data" --exec-root "$run/exec" \
-    --pidfile "$run/dockerd.pid" "$@" </dev/null >>"$run/dockerd.log" 2>&1 &
+  (
+    close_inherited
+    LD_LIBRARY_PATH=$home/lib PATH=$home/bin:$PATH exec setsid "${enter[@]}" \
+      dockerd --host "unix://$run/docker.sock" --data-root "$data" --exec-root "$run/exec" \
+      --pidfile "$run/dockerd.pid" "$@" </dev/null >>"$run/dockerd.log" 2>&1
+  ) &
   pid=$!
   engine_await "$run" "$pid"
+}
+
+# close_inherited: a daemon keeps nothing of who started it, least of all the lock of a test run.
+close_inherited() {
+  local path fd
+  for path in "/proc/$BASHPID/fd/"*; do
+    fd=${path##*/}
+    if [ "$fd" -gt 2 ]; then eval "exec $fd>&-"; fi
+  done
 }
 
 # engine_await RUN PID: until the engine answers; its log is the reason when it does not.

@@ -24,7 +24,7 @@ base_fill() {
   [ -r "$DEBIAN_KEYRING" ] || apt_install debian-archive-keyring
   debootstrap --variant=minbase --keyring="$DEBIAN_KEYRING" \
     --include=ca-certificates,git,openssh-server,sudo,curl \
-    "$BASE_SUITE" "$root" "$(debian_mirror '/debian/?$' http://deb.debian.org/debian)"
+    "$BASE_SUITE" "$root" "$(debian_mirror '/debian/?$')"
   # Host keys are each machine's own; lists and packages would only be carried around.
   rm -rf "$root"/etc/ssh/ssh_host_* "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
   tar -C "$root" --one-file-system -cf "$1/base.tar" .

@@ -49,13 +49,18 @@ installed_packages() { dpkg-query -Wf '${db:Status-Abbrev} ${binary:Package}\n' 
 # available PACKAGE: the running distribution has it.
 available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p')" ]; }
 
-# debian_mirror PATTERN DEFAULT: where this machine gets Debian from; elsewhere (Ubuntu) Debian's own.
+# debian_mirror PATTERN [SUFFIX]: where this machine gets Debian from; elsewhere (Ubuntu) where
+# debootstrap does, with SUFFIX behind it.
 debian_mirror() {
   local uri=
   if [ "$(os_field ID)" = debian ]; then
     uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E "$1" | head -n 1)
   fi
-  printf '%s\n' "${uri:-$2}"
+  if [ -z "$uri" ]; then
+    command -v debootstrap >/dev/null || apt_install debootstrap >&2
+    uri=$(sed -n 's/^DEF_MIRROR="\(.*\)"$/\1/p' "$(command -v debootstrap)")${2:-}
+  fi
+  printf '%s\n' "$uri"
 }
 
 # pool SUITE ARCH APT-ARGUMENT...: apt-get for another Debian suite or architecture, with lists and
@@ -86,8 +91,8 @@ pool_refresh() {
   mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
   : >"$dir/status"
   options="[arch=$arch signed-by=$DEBIAN_KEYRING]"
-  printf 'deb %s %s %s main\n' "$options" "$(debian_mirror '/debian/?$' http://deb.debian.org/debian)" "$suite" >"$dir/sources.list"
-  printf 'deb %s %s %s-security main\n' "$options" "$(debian_mirror 'security/?$' http://deb.debian.org/debian-security)" "$suite" >>"$dir/sources.list"
+  printf 'deb %s %s %s main\n' "$options" "$(debian_mirror '/debian/?$')" "$suite" >"$dir/sources.list"
+  printf 'deb %s %s %s-security main\n' "$options" "$(debian_mirror 'security/?$' -security)" "$suite" >>"$dir/sources.list"
   pool_with "$arch" "$dir" "${APT[@]}" update
   touch "$dir/fresh"
 }
