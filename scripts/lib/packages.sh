@@ -54,7 +54,7 @@ available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate
 debian_mirror() {
   local uri=
   if [ "$(os_field ID)" = debian ]; then
-    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E "$1" | head -n 1)
+    uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E "$1" | head -n 1) || true
   fi
   if [ -z "$uri" ]; then
     command -v debootstrap >/dev/null || apt_install debootstrap >&2
