@@ -271,10 +271,11 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn record(drone: &str) -> Record {
+    /// A running drone of `acme/web` without grants: what tests change what they are about in.
+    pub(crate) fn record(drone: &str) -> Record {
         let host = "github.com".parse().expect("a host");
         Record {
             drone: drone.parse().expect("a name"),

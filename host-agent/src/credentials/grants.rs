@@ -41,11 +41,9 @@ pub fn find<'a>(
 
 #[cfg(test)]
 mod tests {
-    use time::OffsetDateTime;
-
     use super::super::permissions::tests::permissions;
     use super::*;
-    use crate::records::{Desired, SpawnChoices};
+    use crate::records;
 
     /// Id, name and permissions of a grant.
     type Granted<'a> = (ForgeRepoId, &'a str, &'a [(&'a str, &'a str)]);
@@ -62,17 +60,10 @@ mod tests {
             .collect();
         let first = grants.first().expect("a grant");
         Record {
-            drone: "acme-web".parse().expect("a drone"),
             repo: hatchery_protocol::RepoId { host, name: first.name.clone() },
             repo_id: first.repo_id,
             grants,
-            grant_version: 1,
-            desired: Desired::Running,
-            container_id: None,
-            tailnet_node: None,
-            operation: None,
-            choices: SpawnChoices::default(),
-            created_at: OffsetDateTime::UNIX_EPOCH,
+            ..records::tests::record("acme-web")
         }
     }
 

@@ -7,11 +7,10 @@ use hatchery_protocol::wire::Permissions;
 use hatchery_protocol::{RepoId, RepoName};
 use local_forge::{InstallationSpec, Level, LocalForge, RepositorySpec, RunningForge};
 use tempfile::TempDir;
-use time::OffsetDateTime;
 
 use super::GitHub;
 use crate::config::{self, Config, Locations};
-use crate::records::{Desired, ForgeRepoId, Grant, Record, RecordStore, SpawnChoices};
+use crate::records::{self, ForgeRepoId, Grant, Record, RecordStore};
 
 /// The forge's host: known to no DNS, so that the configured address is what leads there.
 pub(crate) const HOST: &str = "forge.test";
@@ -104,17 +103,10 @@ impl Rig {
             .collect();
         let first = grants.first().expect("a grant");
         let record = Record {
-            drone: "acme-web".parse().expect("a drone"),
             repo: self.repo(&first.name.to_string()),
             repo_id: first.repo_id,
             grants,
-            grant_version: 1,
-            desired: Desired::Running,
-            container_id: None,
-            tailnet_node: None,
-            operation: None,
-            choices: SpawnChoices::default(),
-            created_at: OffsetDateTime::UNIX_EPOCH,
+            ..records::tests::record("acme-web")
         };
         self.records.create(record).expect("a record")
     }
