@@ -1,5 +1,6 @@
 //! The host's firewall by `iptables`: a chain of ours, jumped to from `DOCKER-USER` (what drones
-//! send through the host) and from `INPUT` (what they send to it).
+//! send through the host) and from `INPUT` (what they send to it). Docker makes `DOCKER-USER` for
+//! IPv6 only where it filters IPv6 at all (by itself from 27 on); elsewhere it is `FORWARD`.
 //!
 //! Both chains are replaced in one transaction (`iptables-restore`), so that there is no moment
 //! without rules.
@@ -15,8 +16,8 @@ const FORWARD: &str = "HATCHERY-FORWARD";
 /// Chain for packets to the host itself.
 const INPUT: &str = "HATCHERY-INPUT";
 
-/// Which chain of the host's jumps to which of ours.
-const JUMPS: [(&str, &str); 2] = [("DOCKER-USER", FORWARD), ("INPUT", INPUT)];
+/// Docker's chain for the administrator's own rules on what passes through the host.
+const DOCKER_USER: &str = "DOCKER-USER";
 
 /// How long one command may take, waiting for its lock included.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -62,15 +63,22 @@ impl Machine {
     async fn apply(&self, family: &Family, rules: &GuardRules) -> Result<(), String> {
         let table = table(family, rules);
         self.firewall(family.restore, &["--noflush", "-w", LOCK_SECONDS], Some(table)).await?;
-        for (parent, chain) in JUMPS {
-            let locked = ["-w", LOCK_SECONDS];
-            let check = [&locked[..], &["-C", parent, "-j", chain]].concat();
-            if self.firewall(family.command, &check, None).await.is_err() {
-                let insert = [&locked[..], &["-I", parent, "1", "-j", chain]].concat();
-                self.firewall(family.command, &insert, None).await?;
-            }
+        let docker = ["-w", LOCK_SECONDS, "-n", "-L", DOCKER_USER];
+        let has_docker_user = self.firewall(family.command, &docker, None).await.is_ok();
+        let passing = if has_docker_user { DOCKER_USER } else { "FORWARD" };
+        self.jump(family, passing, FORWARD).await?;
+        self.jump(family, "INPUT", INPUT).await
+    }
+
+    /// Makes `parent` begin with a jump to `chain`, unless it has one.
+    async fn jump(&self, family: &Family, parent: &str, chain: &str) -> Result<(), String> {
+        let locked = ["-w", LOCK_SECONDS];
+        let check = [&locked[..], &["-C", parent, "-j", chain]].concat();
+        if self.firewall(family.command, &check, None).await.is_ok() {
+            return Ok(());
         }
-        Ok(())
+        let insert = [&locked[..], &["-I", parent, "1", "-j", chain]].concat();
+        self.firewall(family.command, &insert, None).await
     }
 
     async fn firewall(
@@ -100,7 +108,7 @@ impl Machine {
 }
 
 /// Both chains, as `iptables-restore --noflush` takes them: chains that are named are emptied and
-/// filled, all others stay. `DOCKER-USER` is named where Docker has not made it (IPv6).
+/// filled, all others stay.
 fn table(family: &Family, rules: &GuardRules) -> String {
     let mut lines = vec!["*filter".to_owned()];
     lines.extend([FORWARD, INPUT].map(|chain| format!(":{chain} - [0:0]")));
