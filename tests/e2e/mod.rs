@@ -17,6 +17,7 @@ mod not_granted;
 mod out_of_memory;
 mod rebuild;
 mod renamed;
+mod repo_connect;
 mod seed_design;
 mod slay;
 mod spawn_compose;

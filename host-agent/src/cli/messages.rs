@@ -8,7 +8,7 @@ use hatchery_protocol::RepoName;
 
 use super::forge::ForgeReady;
 use super::terminal::{Colour, Terminal};
-use crate::lifecycle::view::{DroneSummary, Phase, Step};
+use crate::lifecycle::view::{DroneGrants, DroneSummary, GrantView, Phase, Step};
 use crate::lifecycle::{Failure, FailureKind};
 
 /// At the foot of `hatchery --help`.
@@ -143,6 +143,25 @@ pub(super) fn unburrowed(drone: &DroneSummary) -> String {
 /// After an adopt.
 pub(super) fn adopted(drone: &DroneSummary) -> String {
     format!("{} is taken in as {}", drone.drone, drone.repo)
+}
+
+/// After a connect.
+pub(super) fn connected(grants: &DroneGrants, repo: &str) -> String {
+    let grant = grants.grants.iter().find(|grant| is_called(grant, repo));
+    let permissions = grant.map_or_else(String::new, |grant| {
+        format!(" ({})", super::repo::permissions(&grant.permissions))
+    });
+    format!("{} reaches {}{permissions}", grants.drone, printable(repo))
+}
+
+/// Whether a repository's last two parts are the grant's; after a rename they are not.
+fn is_called(grant: &GrantView, repo: &str) -> bool {
+    repo.to_ascii_lowercase().ends_with(&grant.repo.to_string().to_ascii_lowercase())
+}
+
+/// After a disconnect.
+pub(super) fn disconnected(grants: &DroneGrants, repo: &str) -> String {
+    format!("{} no longer reaches {}; its tokens are taken back", grants.drone, printable(repo))
 }
 
 /// After a slay.

@@ -14,6 +14,7 @@ mod logs;
 mod messages;
 mod progress;
 mod rebuild;
+mod repo;
 mod serve;
 mod slay;
 mod spawn;
@@ -78,6 +79,7 @@ enum Command {
     Slay(slay::SlayArgs),
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
+    Repo(repo::RepoArgs),
     Adopt(adopt::AdoptArgs),
     Forge(forge::ForgeArgs),
     Completions(completions::CompletionsArgs),
@@ -123,6 +125,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Rebuild(args) => with_host_agent(|client| rebuild::run(client, args, terminal)),
         Command::Slay(args) => with_host_agent(|client| slay::run(client, args, terminal)),
         Command::Exec(args) => exec::run(&args),
+        Command::Repo(args) => with_host_agent(|client| repo::run(client, args, terminal)),
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),

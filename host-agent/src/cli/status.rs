@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use super::Stop;
 use super::list::{memory, state, state_name, workspace};
 use super::messages::{self, Line};
+use super::repo::permissions;
 use super::table::{age, moment};
 use super::terminal::Terminal;
 use crate::control::api::{DroneStatus, Event, EventKind, GrantView, Phase};
@@ -95,9 +96,7 @@ fn section(text: &mut String, name: &str, lines: impl Iterator<Item = String>) {
 }
 
 fn grant(grant: &GrantView) -> String {
-    let permissions: Vec<_> =
-        grant.permissions.iter().map(|(name, level)| format!("{name}={level}")).collect();
-    format!("{} ({})", grant.repo, permissions.join(", "))
+    format!("{} ({})", grant.repo, permissions(&grant.permissions))
 }
 
 fn event(event: &Event) -> String {

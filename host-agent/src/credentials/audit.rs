@@ -51,6 +51,10 @@ pub enum Event {
     Reject,
     /// A token was taken back.
     Revoke,
+    /// A drone may reach a repository.
+    Grant,
+    /// A drone may no longer reach a repository.
+    Withdraw,
 }
 
 /// One line. Only new fields may come.

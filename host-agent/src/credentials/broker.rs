@@ -70,8 +70,7 @@ impl<F: Forge> Broker<F> {
         }
         let mut ids: Vec<ForgeRepoId> = Vec::with_capacity(names.len());
         for name in names {
-            let now = |id| self.installations.name_now(&record.repo.host, id);
-            let grant = grants::find(record, name, now).ok_or_else(|| TokenError::NotGranted {
+            let grant = self.grant_by_name(record, name).ok_or_else(|| TokenError::NotGranted {
                 drone: record.drone.clone(),
                 repo: name.clone(),
             })?;
@@ -80,6 +79,12 @@ impl<F: Forge> Broker<F> {
         ids.sort_unstable();
         ids.dedup();
         Ok(Scope::Repositories(ids))
+    }
+
+    /// The grant that a name stands for, as the forge spells it now or as it was granted.
+    pub fn grant_by_name<'a>(&self, record: &'a Record, name: &RepoName) -> Option<&'a Grant> {
+        let now = |id| self.installations.name_now(&record.repo.host, id);
+        grants::find(record, name, now)
     }
 
     /// A token for `scope` with more than `min_valid` of its life left, where the forge can be

@@ -33,7 +33,7 @@ pub use budget::Budget;
 pub use forge::{Forge, ForgeError, ForgeRepository};
 
 use crate::config::Config;
-use crate::records::{Record, RecordStore};
+use crate::records::{Grant, Record, RecordStore};
 use crate::secret::Token;
 use attest::{Attested, Refusal};
 use audit::{Audit, Event, Line};
@@ -191,6 +191,29 @@ impl<F: Forge> Credentials<F> {
             error.into_forge_error(record.repo.host.clone(), record.repo.name.clone())
         })?;
         Ok(Arc::clone(&live.token))
+    }
+
+    /// The grant that a name stands for, as it is now or as it was when it was granted.
+    pub fn grant_by_name(&self, record: &Record, name: &RepoName) -> Option<Grant> {
+        self.broker.grant_by_name(record, name).cloned()
+    }
+
+    /// Writes down that a drone may reach a repository from now on.
+    pub async fn granted(&self, record: &Record, grant: &Grant) {
+        self.audit_grant(Event::Grant, record, grant).await;
+    }
+
+    /// Writes down that a drone may no longer reach a repository.
+    pub async fn withdrawn(&self, record: &Record, grant: &Grant) {
+        self.audit_grant(Event::Withdraw, record, grant).await;
+    }
+
+    async fn audit_grant(&self, event: Event, record: &Record, grant: &Grant) {
+        let mut line = Line::new(event, &record.drone);
+        line.container = record.container_id.as_deref();
+        line.repository = Some(grant.name.to_string());
+        line.permissions = Some(&grant.permissions);
+        self.audit.write(line).await;
     }
 
     /// When the drone last got a token.

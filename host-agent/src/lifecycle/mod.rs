@@ -21,6 +21,7 @@ mod burrow;
 mod compose_memo;
 mod exec_plan;
 mod explain;
+mod grants;
 mod journal;
 mod known;
 mod labels;
@@ -57,10 +58,10 @@ use engine::ContainerEngine;
 use journal::Journal;
 use known::Known;
 use operations::Operations;
-use request::{DroneRef, SlayRequest, SpawnRequest};
+use request::{ConnectRequest, DroneRef, SlayRequest, SpawnRequest};
 use seal::SealKey;
 use telling::{LogFile, Telling};
-use view::{DroneList, DroneStatus, Event, ExecPlan};
+use view::{DroneGrants, DroneList, DroneStatus, Event, ExecPlan};
 
 /// Everything that can be done to drones.
 pub struct Lifecycle<F, E> {
@@ -191,6 +192,34 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// When the forge does not know its repository.
     pub async fn adopt(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
         self.adopt_drone(drone).await
+    }
+
+    /// What a drone reaches.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn repositories(&self, drone: &DroneName) -> Result<DroneGrants, Failure> {
+        self.grants_of(drone)
+    }
+
+    /// Lets a drone reach a repository, or changes how it does, from its next request on.
+    ///
+    /// # Errors
+    /// When there is no such drone or repository, or the App cannot give the permissions.
+    pub async fn connect(
+        &self,
+        drone: &DroneName,
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        self.connect_repo(drone, request).await
+    }
+
+    /// Takes a repository from a drone, and back what was minted for it.
+    ///
+    /// # Errors
+    /// When it is the drone's own, or was not connected.
+    pub async fn disconnect(&self, drone: &DroneName, repo: &str) -> Result<DroneGrants, Failure> {
+        self.disconnect_repo(drone, repo).await
     }
 
     /// Every drone, known and unknown.

@@ -6,8 +6,8 @@ use hatchery_protocol::DroneName;
 
 use super::engine::ContainerEngine;
 use super::failure::Failure;
-use super::view::{DroneState, DroneStatus, DroneSummary, GrantView};
-use super::{Lifecycle, explain};
+use super::view::{DroneState, DroneStatus, DroneSummary};
+use super::{Lifecycle, explain, grants};
 use crate::credentials::Forge;
 
 /// Share of the memory limit, in percent, above which a drone is said to be nearly out of it.
@@ -32,15 +32,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             Some(pid) => self.engine.listening_ports(pid).await,
             None => vec![],
         };
-        let grants = record.iter().flat_map(|record| &record.grants).map(|grant| GrantView {
-            repo: grant.name.clone(),
-            repo_id: grant.repo_id,
-            permissions: grant.permissions.clone(),
-        });
+        let grants = record.as_deref().map(grants::views).unwrap_or_default();
         Ok(DroneStatus {
             image: detail.map(|detail| detail.container.image),
             ports,
-            grants: grants.collect(),
+            grants,
             last_token_at: self.credentials.last_token_at(drone),
             health: self.health(&summary),
             events: self.journal.of(drone),

@@ -88,6 +88,18 @@ pub struct DroneStatus {
     pub events: Vec<Event>,
 }
 
+/// What a drone reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroneGrants {
+    /// Its name.
+    pub drone: DroneName,
+    /// Its own repository's first.
+    pub grants: Vec<GrantView>,
+    /// What a change could not give of the configured permissions, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
 /// A grant as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantView {

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use hatchery::config::{self, Locations, env};
 use hatchery::control::Drones;
 use hatchery::control::api::{
-    DroneList, DroneRef, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan,
-    Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
+    ConnectRequest, DroneGrants, DroneList, DroneRef, DroneState, DroneStatus, DroneSummary, Event,
+    EventKind, ExecPlan, Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
 };
 use hatchery::control::client::Client;
 use hatchery::control::server::Server;
@@ -133,6 +133,24 @@ impl Drones for Double {
 
     async fn adopt(&self, _: &DroneName) -> Result<DroneStatus, Failure> {
         Ok(status())
+    }
+
+    fn repositories(&self, drone: &DroneName) -> Result<DroneGrants, Failure> {
+        Ok(DroneGrants { drone: drone.clone(), grants: vec![], notices: vec![] })
+    }
+
+    async fn connect(
+        &self,
+        drone: &DroneName,
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("connected: {}", request.repo)];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
+    }
+
+    async fn disconnect(&self, drone: &DroneName, repo: &str) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("disconnected: {repo}")];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
     }
 
     async fn list(&self) -> Result<DroneList, Failure> {
