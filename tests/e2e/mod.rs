@@ -10,6 +10,7 @@ mod exec;
 mod gh_inside;
 mod git_inside;
 mod host_agent_killed;
+mod host_agent_stopped;
 mod interrupted;
 mod lists;
 mod network;

@@ -46,6 +46,22 @@ pub fn assert_nothing_left(agent: &HostAgent, repo: &Repo) {
     assert_eq!(repo.tokens(), 0, "live tokens of {drone}");
 }
 
+/// Asserts that nothing is there of a drone that was not before, whether its host agent runs or not.
+/// Logs stay, to be read.
+///
+/// # Panics
+/// When something is left.
+pub fn assert_nothing_since(before: &Inventory, agent: &HostAgent, repo: &Repo) {
+    let drone = repo.drone();
+    let new: Vec<_> = Inventory::of(agent)
+        .since(before)
+        .into_iter()
+        .filter(|thing| thing.contains(&drone) && !thing.contains("/s/logs/"))
+        .collect();
+    assert!(new.is_empty(), "left of {drone}: {new:#?}\n{}", agent.log());
+    assert_no_process_of(repo);
+}
+
 /// Asserts that no process on the host works on a drone: git, the devcontainer CLI, Docker's client.
 ///
 /// # Panics
