@@ -4,6 +4,7 @@ mod adopt;
 mod burrow;
 mod capacity;
 mod classic_builder;
+mod compose_cut_off;
 mod dockerd_restarted;
 mod events;
 mod exec;

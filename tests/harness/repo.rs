@@ -144,6 +144,11 @@ impl Repo {
 }
 
 impl RepoBuilder {
+    /// The account that it will belong to: no other test's.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Another name than `web`.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
