@@ -45,11 +45,12 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn(drone_api::serve(credentials, shutdown.clone()));
     tasks.spawn(lifecycle.clone().run(shutdown.clone()));
-    let serving = tokio::spawn(server.serve(lifecycle, shutdown.clone()));
+    let serving = tokio::spawn(server.serve(Arc::clone(&lifecycle), shutdown.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the host agent runs");
 
     signals.next().await;
     tracing::info!("stopping");
+    lifecycle.stop();
     shutdown.cancel();
     let drain = async {
         // Held to the end: a second host agent waits until this one has let go of everything.

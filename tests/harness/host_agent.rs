@@ -66,8 +66,18 @@ impl HostAgent {
 
     /// SIGTERM; returns its exit code.
     pub fn stop(&self) -> Option<i32> {
+        self.signal("TERM");
+        self.end()
+    }
+
+    /// A signal by its name, and no more.
+    pub fn signal(&self, name: &str) {
+        Run::of(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()])).ok();
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub fn end(&self) -> Option<i32> {
         let mut child = self.lock().take().expect("it runs");
-        Run::of(Command::new("kill").args(["-TERM", &child.id().to_string()])).ok();
         let ended = || child.try_wait().expect("a child of ours");
         wait_until("the host agent's end", LIMIT, ended).code()
     }

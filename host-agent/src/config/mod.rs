@@ -18,4 +18,4 @@ pub use paths::Locations;
 pub use raw::Problem;
 pub use tables::DEFAULT_PERMISSIONS;
 pub use valid::*;
-pub use values::{format_size, parse_size};
+pub use values::{format_duration, format_size, parse_size};

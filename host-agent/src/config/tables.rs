@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hatchery_protocol::wire::{GitIdentity, Permissions};
 use toml::de::DeValue;
@@ -17,9 +18,10 @@ use super::valid::{
     Config, DroneDefaults, DroneFeature, FeatureConfig, Limits, NetworkConfig, PolicyRule,
     Programs, SshConfig,
 };
-use super::values::{parse_any_url, parse_pool, parse_size};
+use super::values::{parse_any_url, parse_duration, parse_pool, parse_size};
 
 const SIZE: &str = "a size such as \"8GiB\"";
+const DURATION: &str = "a duration such as \"2h\", \"30m\" or \"90s\"";
 const TEXTS: &str = "an array of strings";
 
 /// Asked for on every repository unless `[drone] permissions` says otherwise.
@@ -34,6 +36,10 @@ pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
     ("pull_requests", "write"),
     ("statuses", "read"),
 ];
+
+/// How long a lifecycle hook may take unless `[limits] hook_timeout` says otherwise: a cold build of
+/// something large.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Registries that images and features may come from unless `[registries] allow` says otherwise.
 const REGISTRIES: [&str; 5] = ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
@@ -76,6 +82,7 @@ fn limits(mut section: Section<'_>) -> Limits {
         free_memory_floor: section.read("free_memory_floor", SIZE, size).unwrap_or(1 << 30),
         free_disk_floor: section.read("free_disk_floor", SIZE, size).unwrap_or(5 << 30),
         build_concurrency: section.read("build_concurrency", "1 or more", positive).unwrap_or(2),
+        hook_timeout: section.read("hook_timeout", DURATION, duration).unwrap_or(HOOK_TIMEOUT),
     };
     section.finish();
     limits
@@ -261,6 +268,10 @@ fn all<T>(value: &DeValue<'_>, take: impl Fn(&DeValue<'_>) -> Option<T>) -> Opti
 
 fn size(value: &DeValue<'_>) -> Option<u64> {
     parse_size(value.as_str()?)
+}
+
+fn duration(value: &DeValue<'_>) -> Option<Duration> {
+    parse_duration(value.as_str()?)
 }
 
 fn integer(value: &DeValue<'_>) -> Option<i64> {

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hatchery_protocol::ForgeHost;
 use hatchery_protocol::wire::Permissions;
@@ -45,6 +46,8 @@ pub struct Limits {
     pub free_disk_floor: u64,
     /// Builds at once; with the classic builder always one.
     pub build_concurrency: u32,
+    /// How long a lifecycle hook may take.
+    pub hook_timeout: Duration,
 }
 
 /// `[drone]`: defaults of every drone.

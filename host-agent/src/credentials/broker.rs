@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hatchery_protocol::wire::Permissions;
-use hatchery_protocol::{DroneName, RepoName};
+use hatchery_protocol::{DroneName, RepoId, RepoName};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::{Audit, Event, Line};
 use super::cache::{Answer, Cache, Landing};
-use super::forge::{Forge, ForgeError, MintRequest};
+use super::forge::{Forge, ForgeError, ForgeRepository, MintRequest};
 use super::grants::{self, Scope};
 use super::installations::Installations;
 use super::permissions;
@@ -50,6 +50,20 @@ impl<F: Forge> Broker<F> {
         let installations = Installations::new(Arc::clone(&forge));
         let cache = Mutex::default();
         Arc::new(Self { forge, records, audit, installations, cache, revoker, tasks, stop })
+    }
+
+    /// Finds a repository on its forge. The forge takes a token for that, which must be taken back
+    /// even if whoever asked does not wait for the answer.
+    ///
+    /// # Errors
+    /// As [`Forge::repository`].
+    pub async fn find(&self, repo: &RepoId) -> Result<ForgeRepository, ForgeError> {
+        let (forge, wanted) = (Arc::clone(&self.forge), repo.clone());
+        let finding = self.tasks.spawn(async move { forge.repository(&wanted).await });
+        finding.await.unwrap_or_else(|error| {
+            let message = format!("the search for {repo} broke off: {error}");
+            Err(ForgeError::Unreachable { host: repo.host.clone(), message })
+        })
     }
 
     /// What a request for `names` is for; none: the drone's own repository.
@@ -376,6 +390,26 @@ mod tests {
         let (answer, ()) = tokio::join!(second, async { gate.open() });
         assert!(answer.is_ok());
         assert_eq!(rig.forge.mints(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_on_a_search_leaves_no_token() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let repo = rig.drone(&[("acme/web", WRITE)]).repo.clone();
+        let gate = rig.forge.hold_mint();
+        let searching = {
+            let broker = Arc::clone(&broker);
+            tokio::spawn(async move { broker.find(&repo).await.map(drop) })
+        };
+        gate.arrived().await;
+        searching.abort();
+        gate.open();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        broker.run(stop).await;
+        assert_eq!(rig.forge.mints(), 1);
+        assert!(rig.forge.state(|state| state.tokens.is_empty()), "it was taken back");
     }
 
     #[tokio::test]

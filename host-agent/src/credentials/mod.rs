@@ -107,7 +107,7 @@ impl<F: Forge> Credentials<F> {
     /// # Errors
     /// As [`Forge::repository`].
     pub async fn resolve(&self, repo: &RepoId) -> Result<ForgeRepository, ForgeError> {
-        self.forge.repository(repo).await
+        self.broker.find(repo).await
     }
 
     /// Makes the drone's socket directory and listens on its socket. A drone that has one already

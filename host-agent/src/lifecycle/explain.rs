@@ -107,6 +107,9 @@ impl From<DevcontainerError> for Failure {
                 .caused_by(source)
                 .hint("install it: `npm install -g @devcontainers/cli`")
                 .hint("is it elsewhere? set [programs] devcontainer"),
+            DevcontainerError::Hook { .. } => {
+                failure.hint("does it wait for something? for more time set [limits] hook_timeout")
+            }
             DevcontainerError::Failed { .. } | DevcontainerError::Deadline { .. } => failure,
         }
     }

@@ -278,8 +278,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let watching = self.watch(&shutdown);
         let measuring = self.measure_workspaces(&shutdown);
         tokio::join!(watching, measuring);
-        self.stopping.cancel();
+        self.stop();
         self.operations.idle().await;
+    }
+
+    /// Interrupts operations under way: they are rolled back, and say why.
+    pub fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Changes a record, off the runtime's workers: it waits for the disk.
