@@ -9,6 +9,7 @@ mod events;
 mod exec;
 mod gh_inside;
 mod git_inside;
+mod git_new;
 mod host_agent_killed;
 mod interrupted;
 mod lists;
