@@ -1,5 +1,6 @@
 //! What a user can do, end to end.
 
+mod aarch64;
 mod adopt;
 mod burrow;
 mod capacity;
