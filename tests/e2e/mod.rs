@@ -15,6 +15,7 @@ mod host_agent_killed;
 mod interrupted;
 mod lists;
 mod network;
+mod non_root;
 mod not_granted;
 mod out_of_memory;
 mod rebuild;

@@ -59,7 +59,8 @@ pub async fn examine(file: Option<&Path>, at: &Locations<'_>) -> Vec<Check> {
     let mut checks = vec![configuration(&loaded)];
     let config = loaded.ok();
     let programs = config.as_ref().map_or_else(|| usual(at), |config| config.programs.clone());
-    checks.extend(programs::examine(&programs).await);
+    let beside = at.executable.as_deref().and_then(Path::parent);
+    checks.extend(programs::examine(&programs, beside).await);
     for forge in config.iter().flat_map(|config| &config.forges) {
         checks.extend(forge::examine(config.as_ref(), forge).await);
     }

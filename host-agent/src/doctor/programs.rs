@@ -19,19 +19,35 @@ const BUILDKIT_LEAST: (u32, u32) = (23, 0);
 /// The devcontainer CLI that Hatchery is tested with.
 const CLI_TESTED: (u32, u32) = (0, 89);
 
-pub(super) async fn examine(programs: &Programs) -> Vec<Check> {
-    let mut checks = docker(programs).await;
-    checks.push(devcontainer(programs).await);
-    checks.push(git(programs).await);
+/// The programs, and where they are looked for.
+struct Tools<'a> {
+    programs: &'a Programs,
+    /// This shell's PATH and, after it, the directory of `hatchery` itself: a service's PATH begins
+    /// with what was installed beside it.
+    path: OsString,
+}
+
+/// Looks at `programs`; `beside` is the directory of `hatchery` itself.
+pub(super) async fn examine(programs: &Programs, beside: Option<&Path>) -> Vec<Check> {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(beside) = beside {
+        path.push(":");
+        path.push(beside);
+    }
+    let tools = Tools { programs, path };
+    let mut checks = docker(&tools).await;
+    checks.push(devcontainer(&tools).await);
+    checks.push(git(&tools).await);
     checks
 }
 
-async fn docker(programs: &Programs) -> Vec<Check> {
+async fn docker(tools: &Tools<'_>) -> Vec<Check> {
+    let programs = tools.programs;
     if let Some(unreachable) = socket(&programs.docker_socket).await {
         return vec![unreachable];
     }
     let ask = ["version", "--format", "{{.Server.Version}}"];
-    let version = match say(&programs.docker, programs, &ask).await {
+    let version = match tools.say(&programs.docker, &ask).await {
         Ok(version) => version,
         Err(reason) => {
             let hint = "install Docker's client, or name it with `docker` in [programs]";
@@ -46,8 +62,8 @@ async fn docker(programs: &Programs) -> Vec<Check> {
         Check::ok("docker", format!("Docker Engine {version} answers on {socket}"))
     };
     let (buildx, compose) = tokio::join!(
-        say(&programs.docker, programs, &["buildx", "version"]),
-        say(&programs.docker, programs, &["compose", "version", "--short"]),
+        tools.say(&programs.docker, &["buildx", "version"]),
+        tools.say(&programs.docker, &["compose", "version", "--short"]),
     );
     let builder = match buildx {
         Ok(_) if numbers(&version) >= BUILDKIT_LEAST => {
@@ -91,10 +107,10 @@ async fn socket(path: &Path) -> Option<Check> {
     Some(Check::fail("docker", format!("Docker does not answer on {shown}: {reason}"), hint))
 }
 
-async fn devcontainer(programs: &Programs) -> Check {
+async fn devcontainer(tools: &Tools<'_>) -> Check {
     const NAME: &str = "devcontainer";
     let install = "npm install -g @devcontainers/cli, or name it with `devcontainer` in [programs]";
-    match say(&programs.devcontainer, programs, &["--version"]).await {
+    match tools.say(&tools.programs.devcontainer, &["--version"]).await {
         Ok(version) if numbers(&version) >= CLI_TESTED => {
             Check::ok(NAME, format!("devcontainer CLI {version}"))
         }
@@ -109,8 +125,8 @@ async fn devcontainer(programs: &Programs) -> Check {
     }
 }
 
-async fn git(programs: &Programs) -> Check {
-    match say(&programs.git, programs, &["--version"]).await {
+async fn git(tools: &Tools<'_>) -> Check {
+    match tools.say(&tools.programs.git, &["--version"]).await {
         Ok(version) => Check::ok("git", version),
         Err(reason) => {
             Check::fail("git", reason, "install git, or name it with `git` in [programs]")
@@ -118,31 +134,41 @@ async fn git(programs: &Programs) -> Check {
     }
 }
 
-/// The first line that a program prints, or why it prints none.
-async fn say(program: &Path, programs: &Programs, arguments: &[&str]) -> Result<String, String> {
-    let mut host = OsString::from("unix://");
-    host.push(&programs.docker_socket);
-    let run = Run {
-        program: program.to_owned(),
-        arguments: arguments.iter().map(Into::into).collect(),
-        environment: vec![("DOCKER_HOST", host)],
-        home: std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
-        directory: "/".into(),
-        input: None,
-        limit: LIMIT,
-    };
-    let shown = format!("`{} {}`", program.display(), arguments.join(" "));
-    match run.output().await {
-        Ok((status, out, err)) => {
-            let said = out.lines().next().unwrap_or_default();
-            if status.success() && !said.is_empty() {
-                return Ok(said.to_owned());
+impl Tools<'_> {
+    /// The first line that a program prints, or why it prints none.
+    async fn say(&self, program: &Path, arguments: &[&str]) -> Result<String, String> {
+        let mut host = OsString::from("unix://");
+        host.push(&self.programs.docker_socket);
+        let run = Run {
+            program: self.find(program),
+            arguments: arguments.iter().map(Into::into).collect(),
+            environment: vec![("DOCKER_HOST", host), ("PATH", self.path.clone())],
+            home: std::env::var_os("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
+            directory: "/".into(),
+            input: None,
+            limit: LIMIT,
+        };
+        let shown = format!("`{} {}`", program.display(), arguments.join(" "));
+        match run.output().await {
+            Ok((status, out, err)) => {
+                let said = out.lines().next().unwrap_or_default();
+                if status.success() && !said.is_empty() {
+                    return Ok(said.to_owned());
+                }
+                Err(format!("{shown}: {}", err.lines().next().unwrap_or("it failed")))
             }
-            let why = err.lines().next().unwrap_or("it failed");
-            Err(format!("{shown}: {why}"))
+            Err(ExecError::Io(error)) => Err(format!("{shown} cannot be run: {error}")),
+            Err(error @ ExecError::Deadline(_)) => Err(format!("{shown}: {error}")),
         }
-        Err(ExecError::Io(error)) => Err(format!("{shown} cannot be run: {error}")),
-        Err(error @ ExecError::Deadline(_)) => Err(format!("{shown}: {error}")),
+    }
+
+    /// A command's file; one that is nowhere stays a name, and the kernel says so.
+    fn find(&self, program: &Path) -> PathBuf {
+        if program.components().count() > 1 {
+            return program.to_owned();
+        }
+        let mut places = std::env::split_paths(&self.path).map(|place| place.join(program));
+        places.find(|file| file.is_file()).unwrap_or_else(|| program.to_owned())
     }
 }
 
@@ -155,6 +181,24 @@ fn numbers(version: &str) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_lies_beside_hatchery_is_found_after_the_path() {
+        let beside = tempfile::tempdir().expect("a directory");
+        std::fs::write(beside.path().join("tool"), "").expect("a file");
+        let programs = Programs {
+            docker: "docker".into(),
+            devcontainer: "devcontainer".into(),
+            git: "git".into(),
+            docker_socket: "/nonexistent".into(),
+        };
+        let mut path = OsString::from("/nonexistent:");
+        path.push(beside.path());
+        let tools = Tools { programs: &programs, path };
+        assert_eq!(tools.find(Path::new("tool")), beside.path().join("tool"));
+        assert_eq!(tools.find(Path::new("other")), Path::new("other"));
+        assert_eq!(tools.find(Path::new("/a/tool")), Path::new("/a/tool"));
+    }
 
     #[test]
     fn versions_compare_by_their_numbers() {
