@@ -1,5 +1,6 @@
 //! What a user can do, end to end.
 
+mod aarch64;
 mod adopt;
 mod burrow;
 mod capacity;
@@ -10,11 +11,13 @@ mod events;
 mod exec;
 mod gh_inside;
 mod git_inside;
+mod git_new;
 mod host_agent_killed;
 mod host_agent_stopped;
 mod interrupted;
 mod lists;
 mod network;
+mod non_root;
 mod not_granted;
 mod out_of_memory;
 mod rebuild;

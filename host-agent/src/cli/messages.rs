@@ -279,6 +279,13 @@ pub(super) fn notice(text: &str, terminal: Terminal) -> String {
     format!("{} {}", terminal.paint(Colour::Yellow, "notice:"), printable(text))
 }
 
+/// After a `doctor` that found something.
+pub(super) fn doctor_found(failed: usize, looked_at: usize) -> Failure {
+    let do_not = if failed == 1 { "does not" } else { "do not" };
+    Failure::new(FailureKind::Failed, format!("{failed} of {looked_at} things {do_not} work"))
+        .hint("each has its own hint above; run it again afterwards")
+}
+
 /// The `[[forge]]` table that makes a configuration use a local forge.
 pub(super) fn forge_table(forge: &ForgeReady) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();

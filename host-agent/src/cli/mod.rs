@@ -4,6 +4,7 @@
 mod adopt;
 mod burrow;
 mod completions;
+mod doctor;
 mod exec;
 mod exit;
 mod follow;
@@ -82,6 +83,7 @@ enum Command {
     Repo(repo::RepoArgs),
     Adopt(adopt::AdoptArgs),
     Forge(forge::ForgeArgs),
+    Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Version(version::VersionArgs),
 }
@@ -129,6 +131,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),
+        Command::Doctor(args) => doctor::run(&args, &cli.global, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => with_host_agent(|client| version::run(client, args, terminal)),
     }

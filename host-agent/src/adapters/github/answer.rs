@@ -72,6 +72,9 @@ pub struct Repository {
 pub struct AppAnswer {
     /// Its name in URLs.
     pub slug: String,
+    /// What it asks its installations for.
+    #[serde(default)]
+    pub permissions: Permissions,
 }
 
 /// `GET /users/{login}`.

@@ -262,12 +262,14 @@ impl App {
     }
 
     async fn slug(&self) -> Result<&str, ForgeError> {
-        let ask = || async {
-            let answer = self.as_app(Method::GET, "/app", Vec::new()).await;
-            let answer = answer.map_err(|trouble| self.error(trouble))?;
-            Ok(self.parse::<AppAnswer>(&answer)?.slug)
-        };
+        let ask = || async { Ok(self.own().await?.slug) };
         self.slug.get_or_try_init(ask).await.map(String::as_str)
+    }
+
+    /// The App itself, as the forge knows it: the shortest proof that id, key and clock are right.
+    pub async fn own(&self) -> Result<AppAnswer, ForgeError> {
+        let answer = self.as_app(Method::GET, "/app", Vec::new()).await;
+        self.parse(&answer.map_err(|trouble| self.error(trouble))?)
     }
 
     /// With the page where the App is installed, which is what to do next.
