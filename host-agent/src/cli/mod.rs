@@ -12,6 +12,7 @@ mod list;
 mod logging;
 mod logs;
 mod messages;
+mod policy;
 mod progress;
 mod rebuild;
 mod serve;
@@ -79,6 +80,7 @@ enum Command {
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
     Adopt(adopt::AdoptArgs),
+    Policy(policy::PolicyArgs),
     Forge(forge::ForgeArgs),
     Completions(completions::CompletionsArgs),
     Version(version::VersionArgs),
@@ -125,6 +127,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Exec(args) => exec::run(&args),
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
+        Command::Policy(args) => policy::run(args, &cli.global, terminal),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => with_host_agent(|client| version::run(client, args, terminal)),

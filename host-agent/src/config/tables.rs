@@ -36,7 +36,8 @@ pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
 ];
 
 /// Registries that images and features may come from unless `[registries] allow` says otherwise.
-const REGISTRIES: [&str; 5] = ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
+pub const DEFAULT_REGISTRIES: [&str; 5] =
+    ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
 
 /// The whole file; `None` where something that has no default is missing or wrong.
 pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> Option<Config> {
@@ -159,7 +160,7 @@ fn features(mut section: Section<'_>) -> FeatureConfig {
 fn registries(mut section: Section<'_>) -> Vec<String> {
     let allow = section.read("allow", TEXTS, texts);
     section.finish();
-    allow.unwrap_or_else(|| REGISTRIES.map(str::to_owned).into())
+    allow.unwrap_or_else(|| DEFAULT_REGISTRIES.map(str::to_owned).into())
 }
 
 fn policy_rule(mut section: Section<'_>) -> PolicyRule {
