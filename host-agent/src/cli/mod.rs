@@ -13,6 +13,7 @@ mod list;
 mod logging;
 mod logs;
 mod messages;
+mod policy;
 mod progress;
 mod rebuild;
 mod repo;
@@ -82,6 +83,7 @@ enum Command {
     Logs(logs::LogsArgs),
     Repo(repo::RepoArgs),
     Adopt(adopt::AdoptArgs),
+    Policy(policy::PolicyArgs),
     Forge(forge::ForgeArgs),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -130,6 +132,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Repo(args) => with_host_agent(|client| repo::run(client, args, terminal)),
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
+        Command::Policy(args) => policy::run(args, &cli.global, terminal),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),
         Command::Doctor(args) => doctor::run(&args, &cli.global, terminal),
         Command::Completions(args) => completions::run(&args),

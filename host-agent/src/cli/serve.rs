@@ -29,7 +29,8 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Stop> {
     Ok(runtime.block_on(crate::serve::run(config))?)
 }
 
-fn config_failure(error: &ConfigError) -> Failure {
+/// A configuration that cannot be used, every error with its place.
+pub(super) fn config_failure(error: &ConfigError) -> Failure {
     let failure = Failure::new(FailureKind::Usage, error.to_string());
     match error {
         ConfigError::Unreadable { source, .. } => failure

@@ -16,6 +16,6 @@ mod values;
 pub use load::{ConfigError, load};
 pub use paths::Locations;
 pub use raw::Problem;
-pub use tables::DEFAULT_PERMISSIONS;
+pub use tables::{DEFAULT_PERMISSIONS, DEFAULT_REGISTRIES};
 pub use valid::*;
 pub use values::{format_duration, format_size, parse_size};

@@ -42,7 +42,8 @@ pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
 const HOOK_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Registries that images and features may come from unless `[registries] allow` says otherwise.
-const REGISTRIES: [&str; 5] = ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
+pub const DEFAULT_REGISTRIES: [&str; 5] =
+    ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
 
 /// The whole file; `None` where something that has no default is missing or wrong.
 pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> Option<Config> {
@@ -166,7 +167,7 @@ fn features(mut section: Section<'_>) -> FeatureConfig {
 fn registries(mut section: Section<'_>) -> Vec<String> {
     let allow = section.read("allow", TEXTS, texts);
     section.finish();
-    allow.unwrap_or_else(|| REGISTRIES.map(str::to_owned).into())
+    allow.unwrap_or_else(|| DEFAULT_REGISTRIES.map(str::to_owned).into())
 }
 
 fn policy_rule(mut section: Section<'_>) -> PolicyRule {
