@@ -84,7 +84,11 @@ fn a_build_context_that_is_a_git_repository_runs_nothing_on_the_host() {
     Run::of(&mut shell).ok();
     // The trap works: git runs it there.
     let context = scratch.path().join(".devcontainer");
-    Run::of(std::process::Command::new("git").args(["show", "--quiet", "HEAD", "--"]).current_dir(context));
+    Run::of(
+        std::process::Command::new("git")
+            .args(["show", "--quiet", "HEAD", "--"])
+            .current_dir(context),
+    );
     assert!(std::fs::remove_file(&mark).is_ok(), "the trap does not work");
     let repo = Repo::describe("contextrepo").from_directory(scratch.path()).create(&world);
     let _drone = agent.spawn(&repo);

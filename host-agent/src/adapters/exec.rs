@@ -269,7 +269,8 @@ mod tests {
     #[tokio::test]
     async fn the_environment_is_made_from_nothing() {
         let (_, out, _) = shell("env", Duration::from_secs(10)).output().await.expect("runs");
-        let allowed = ["PATH=", "HOME=", "PWD=", "DOCKER_CONFIG=", "_=", "SHLVL=", "OLDPWD=", "GIT_DIR="];
+        let allowed =
+            ["PATH=", "HOME=", "PWD=", "DOCKER_CONFIG=", "_=", "SHLVL=", "OLDPWD=", "GIT_DIR="];
         for line in out.lines() {
             assert!(allowed.iter().any(|name| line.starts_with(name)), "leaked {line}");
         }
