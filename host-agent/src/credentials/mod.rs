@@ -301,7 +301,7 @@ impl<F: Forge> Credentials<F> {
     }
 
     async fn git_identity(&self, host: &ForgeHost) -> Option<hatchery_protocol::wire::GitIdentity> {
-        if let Some(configured) = &self.config.git_identity {
+        if let Some(configured) = self.config.git_identity.as_ref() {
             return Some(configured.clone());
         }
         let asked = tokio::time::timeout(IDENTITY_PATIENCE, self.forge.bot_identity(host)).await;
