@@ -8,6 +8,7 @@ pub mod exec;
 pub mod firewall;
 pub mod git;
 pub mod github;
+pub mod systemd;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
