@@ -1,6 +1,5 @@
 //! The host's firewall by `iptables`: a chain of ours, jumped to from `DOCKER-USER` (what drones
-//! send through the host) and from `INPUT` (what they send to it). Docker makes `DOCKER-USER` for
-//! IPv6 only where it filters IPv6 at all (by itself from 27 on); elsewhere it is `FORWARD`.
+//! send through the host) and from `INPUT` (what they send to it).
 //!
 //! Both chains are replaced in one transaction (`iptables-restore`), so that there is no moment
 //! without rules.
@@ -16,7 +15,8 @@ const FORWARD: &str = "HATCHERY-FORWARD";
 /// Chain for packets to the host itself.
 const INPUT: &str = "HATCHERY-INPUT";
 
-/// Docker's chain for the administrator's own rules on what passes through the host.
+/// The chain that Docker leaves to others, ahead of its own rules. Docker before 27 makes none for
+/// IPv6.
 const DOCKER_USER: &str = "DOCKER-USER";
 
 /// How long one command may take, waiting for its lock included.
@@ -63,22 +63,19 @@ impl Machine {
     async fn apply(&self, family: &Family, rules: &GuardRules) -> Result<(), String> {
         let table = table(family, rules);
         self.firewall(family.restore, &["--noflush", "-w", LOCK_SECONDS], Some(table)).await?;
-        let docker = ["-w", LOCK_SECONDS, "-n", "-L", DOCKER_USER];
-        let has_docker_user = self.firewall(family.command, &docker, None).await.is_ok();
-        let passing = if has_docker_user { DOCKER_USER } else { "FORWARD" };
-        self.jump(family, passing, FORWARD).await?;
-        self.jump(family, "INPUT", INPUT).await
-    }
-
-    /// Makes `parent` begin with a jump to `chain`, unless it has one.
-    async fn jump(&self, family: &Family, parent: &str, chain: &str) -> Result<(), String> {
         let locked = ["-w", LOCK_SECONDS];
-        let check = [&locked[..], &["-C", parent, "-j", chain]].concat();
-        if self.firewall(family.command, &check, None).await.is_ok() {
-            return Ok(());
+        let list = [&locked[..], &["-n", "-L", DOCKER_USER]].concat();
+        let left = self.firewall(family.command, &list, None).await.is_ok();
+        for (parent, chain) in
+            [(if left { DOCKER_USER } else { "FORWARD" }, FORWARD), ("INPUT", INPUT)]
+        {
+            let check = [&locked[..], &["-C", parent, "-j", chain]].concat();
+            if self.firewall(family.command, &check, None).await.is_err() {
+                let insert = [&locked[..], &["-I", parent, "1", "-j", chain]].concat();
+                self.firewall(family.command, &insert, None).await?;
+            }
         }
-        let insert = [&locked[..], &["-I", parent, "1", "-j", chain]].concat();
-        self.firewall(family.command, &insert, None).await
+        Ok(())
     }
 
     async fn firewall(
@@ -125,7 +122,10 @@ fn table(family: &Family, rules: &GuardRules) -> String {
         for network in family.denied {
             lines.push(format!("-A {FORWARD} -i {interface} -d {network} {new}"));
         }
-        for other in rules.interfaces.iter().filter(|other| *other != interface) {
+        // Docker keeps the containers of the shared network apart by IPv4 alone.
+        let shared = (*interface == rules.shared).then_some(interface);
+        let others = rules.interfaces.iter().filter(|other| *other != interface);
+        for other in others.chain(shared) {
             lines.push(format!("-A {FORWARD} -i {interface} -o {other} -j DROP"));
         }
         for port in &rules.host_ports {
@@ -145,6 +145,7 @@ mod tests {
     fn a_drone_reaches_the_open_ports_and_nothing_else_of_the_host() {
         let rules = GuardRules {
             interfaces: vec!["hatchery0".into(), "ht1".into()],
+            shared: "hatchery0".into(),
             host_ports: vec![443],
             resolvers: vec!["100.100.100.100".parse().expect("an address")],
         };
@@ -160,6 +161,8 @@ mod tests {
             "-A HATCHERY-FORWARD -i ht1 -d 100.64.0.0/10 -m conntrack --ctstate NEW -j DROP";
         assert!(position(resolver) < position(tailnet));
         position("-A HATCHERY-FORWARD -i ht1 -o hatchery0 -j DROP");
+        position("-A HATCHERY-FORWARD -i hatchery0 -o hatchery0 -j DROP");
+        assert!(!text.contains("-i ht1 -o ht1"), "a drone's own services talk to each other");
         assert!(!table(&V6, &rules).contains("100.100"));
     }
 }

@@ -187,9 +187,9 @@ impl Server {
     fn load(global: &Global, terminal: &Terminal) -> Result<Self, Failure> {
         match config::load(global.config.as_deref(), &Locations::of_process()) {
             Ok(config) => Ok(Self {
-                registries: config.registries_allow,
-                rules: config.policy,
-                default_image: config.drone.image,
+                registries: config.registries_allow.to_vec(),
+                rules: config.policy.to_vec(),
+                default_image: config.drone.image.clone(),
                 sshd_injected: !config.features.sshd.is_empty(),
             }),
             // A file that is named has to be there.

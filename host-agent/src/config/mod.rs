@@ -2,20 +2,25 @@
 //! is expected there.
 //!
 //! [`raw`] hands out what the file says, key by key; [`tables`] makes the checked structs of
-//! [`valid`] from it; [`values`] parses the texts in it; [`paths`] says where things lie.
+//! [`valid`] from it; [`values`] parses the texts in it; [`paths`] says where things lie;
+//! [`reload`] takes over a file that was read again.
 
 pub mod env;
 mod forge_table;
+mod live;
 mod load;
 mod paths;
 mod raw;
+mod reload;
 mod tables;
 mod valid;
 mod values;
 
+pub use live::Live;
 pub use load::{ConfigError, load};
 pub use paths::Locations;
 pub use raw::Problem;
+pub use reload::Changes;
 pub use tables::{DEFAULT_PERMISSIONS, DEFAULT_REGISTRIES};
 pub use valid::*;
 pub use values::{format_duration, format_size, parse_size};

@@ -55,22 +55,22 @@ pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> 
     let network = network(root.section("network"));
     let features = features(root.section("features"));
     let registries_allow = registries(root.section("registries"));
-    let policy = root.sections("policy").into_iter().map(policy_rule).collect();
+    let policy: Vec<_> = root.sections("policy").into_iter().map(policy_rule).collect();
     let programs = programs(root.section("programs"), at);
     check_tailnet(root.section("tailnet"));
     check_dotfiles(root.section("dotfiles"));
     root.finish();
     let paths = at.paths(Some(file));
     forges.map(|forges| Config {
-        limits,
-        drone,
+        limits: limits.into(),
+        drone: drone.into(),
         forges,
-        git_identity,
-        ssh,
-        network,
-        features,
-        registries_allow,
-        policy,
+        git_identity: git_identity.into(),
+        ssh: ssh.into(),
+        network: network.into(),
+        features: features.into(),
+        registries_allow: registries_allow.into(),
+        policy: policy.into(),
         programs,
         paths,
     })

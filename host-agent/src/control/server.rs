@@ -4,6 +4,7 @@ mod handle;
 mod socket;
 
 use std::convert::Infallible;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,25 +41,30 @@ const CONNECTIONS: usize = 256;
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
-    socket: PathBuf,
+    /// To be removed at the end; `None`: the service manager goes on listening.
+    own_socket: Option<PathBuf>,
     default_forge: ForgeHost,
 }
 
 impl Server {
     /// Takes the state directory for this host agent alone and binds the control socket (0660,
-    /// group `hatchery` where it exists). Makes both directories where missing. Needs a runtime.
+    /// group `hatchery` where it exists), or takes the one that was `passed` to this process. Makes
+    /// both directories where missing. Needs a runtime.
     ///
     /// # Errors
     /// When another host agent has the state directory or answers on the socket, or when they
     /// cannot be made.
-    pub fn bind(config: &Config) -> Result<Self, Failure> {
+    pub fn bind(config: &Config, passed: Option<OwnedFd>) -> Result<Self, Failure> {
         let lock = socket::lock_state(&config.paths)?;
         let path = config.paths.control_socket();
-        let listener = socket::bind(&path)?;
+        let (listener, own_socket) = match passed {
+            Some(passed) => (socket::adopt(passed.into(), &path)?, None),
+            None => (socket::bind(&path)?, Some(path)),
+        };
         // Ends with the process, and so after everything in it that writes state.
         std::mem::forget(lock);
         let default_forge = config.default_forge().clone();
-        Ok(Self { listener, socket: path, default_forge })
+        Ok(Self { listener, own_socket, default_forge })
     }
 
     /// Answers until `shutdown`; then cancels what is under way and waits for its rollback.
@@ -85,7 +91,9 @@ impl Server {
             });
         }
         drop(self.listener);
-        if let Err(error) = std::fs::remove_file(&self.socket) {
+        if let Some(socket) = self.own_socket
+            && let Err(error) = std::fs::remove_file(socket)
+        {
             tracing::debug!(%error, "the control socket was gone already");
         }
         operations.cancel_all();

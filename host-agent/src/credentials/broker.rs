@@ -20,6 +20,7 @@ use super::installations::Installations;
 use super::permissions;
 use super::revoke::Revoker;
 use super::token::{Live, TokenError};
+use super::vault::{Left, Vault};
 use crate::records::{ForgeRepoId, Grant, Record, RecordStore};
 
 /// How often tokens in use are looked over for a refresh.
@@ -37,6 +38,7 @@ pub struct Broker<F> {
     installations: Installations<F>,
     cache: Mutex<Cache>,
     revoker: Revoker<F>,
+    vault: Arc<Vault>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -45,11 +47,29 @@ impl<F: Forge> Broker<F> {
     /// Idle.
     pub fn new(forge: Arc<F>, records: Arc<RecordStore>, audit: Arc<Audit>) -> Arc<Self> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let vault = Arc::new(Vault::default());
         let revoker =
-            Revoker::new(Arc::clone(&forge), Arc::clone(&audit), tasks.clone(), stop.clone());
+            Revoker::new(Arc::clone(&forge), Arc::clone(&audit), tasks.clone(), stop.clone())
+                .with_vault(Arc::clone(&vault));
         let installations = Installations::new(Arc::clone(&forge));
         let cache = Mutex::default();
-        Arc::new(Self { forge, records, audit, installations, cache, revoker, tasks, stop })
+        Arc::new(Self { forge, records, audit, installations, cache, revoker, vault, tasks, stop })
+    }
+
+    /// Where live tokens are kept beyond the end of this process.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// Takes over a token of the host agent before this one. It is served to nobody, as its scope
+    /// was not kept; it ends with its drone's next revocation, or now where nobody needs it.
+    pub fn take_over(&self, left: Left) {
+        let Left { drone, live, ending } = left;
+        if ending || self.records.find(&drone).is_none() {
+            drop(self.revoker.revoke(drone, live));
+        } else {
+            self.cache().remember(&drone, live, OffsetDateTime::now_utc());
+        }
     }
 
     /// Finds a repository on its forge. The forge takes a token for that, which must be taken back
@@ -180,6 +200,8 @@ impl<F: Forge> Broker<F> {
             }
             other => other,
         }?;
+        // Before anybody has it: killed from now on, this process leaves it to the next one.
+        self.vault.put(&landing.drone, &minted).await;
         let mut line = Line::new(Event::Mint, &landing.drone).token(&minted.sha256);
         line.container = record.container_id.as_deref();
         line.repository = Some(minted.repository_list());
@@ -284,6 +306,7 @@ impl<F: Forge> Broker<F> {
                 _ = ticks.tick() => {
                     let due = self.cache().sweep(OffsetDateTime::now_utc());
                     due.into_iter().for_each(|landing| self.fly(landing));
+                    self.vault.sweep(OffsetDateTime::now_utc()).await;
                 }
             }
         }

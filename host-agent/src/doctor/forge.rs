@@ -91,6 +91,7 @@ mod tests {
 
     use super::*;
     use crate::adapters::github::rig::{permissions, rig};
+    use crate::config::DroneDefaults;
     use crate::doctor::Verdict;
 
     #[tokio::test]
@@ -98,11 +99,14 @@ mod tests {
         let rig = rig().await;
         let forge = &rig.config.forges[0];
         let mut config = Config::clone(&rig.config);
-        config.drone.permissions = permissions(&[("contents", "write"), ("issues", "read")]);
+        let mut drone = DroneDefaults::clone(&config.drone);
+        drone.permissions = permissions(&[("contents", "write"), ("issues", "read")]);
+        config.drone = drone.clone().into();
         let checks = examine(Some(&config), forge).await;
         let shown: Vec<_> = checks.iter().map(|check| (check.name, check.verdict)).collect();
         assert_eq!(shown, [("app key", Verdict::Ok), ("app", Verdict::Ok)], "{checks:?}");
-        config.drone.permissions.insert("secrets".to_owned(), "write".to_owned());
+        drone.permissions.insert("secrets".to_owned(), "write".to_owned());
+        config.drone = drone.into();
         let check = app(&config, forge).await;
         assert_eq!(check.verdict, Verdict::Warn);
         assert!(check.message.contains("secrets=write"), "{}", check.message);

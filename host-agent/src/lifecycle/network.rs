@@ -82,6 +82,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
+    /// Brings the firewall to a configuration that has changed.
+    pub async fn reconfigured(&self) {
+        if let Err(failure) = self.ready_network().await {
+            tracing::warn!(%failure, "the network of drones changes once Docker answers");
+        }
+    }
+
     /// Makes the network of a drone that has one of its own, in a free part of the pool.
     pub(super) async fn ready_drone_network(&self, drone: &DroneName) -> Result<(), Failure> {
         // Two drones must not take the same part.

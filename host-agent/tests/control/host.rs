@@ -203,7 +203,7 @@ impl Host {
     pub fn with_docker(docker: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path());
-        let server = Server::bind(&config).expect("bind");
+        let server = Server::bind(&config, None).expect("bind");
         let double = Arc::new(Double {
             gate: Semaphore::new(0),
             rollback: Semaphore::new(1),

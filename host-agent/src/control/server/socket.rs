@@ -2,12 +2,15 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixStream as BlockingStream;
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
+use std::os::unix::net::{UnixListener as BlockingListener, UnixStream as BlockingStream};
 use std::path::Path;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use tokio::net::UnixListener;
 
 use crate::config::Paths;
@@ -66,6 +69,27 @@ fn hand_to_group(path: &Path) -> Result<bool, Failure> {
     }
 }
 
+/// Takes a socket that the service manager listens on for us, if it is the one that clients use.
+pub(super) fn adopt(listener: BlockingListener, path: &Path) -> Result<UnixListener, Failure> {
+    let cannot = |error: &io::Error| cannot("take over the passed socket for", path, error);
+    let bound = listener.local_addr().map_err(|error| cannot(&error))?;
+    let there = bound.as_pathname().is_some_and(|bound| same_file(bound, path));
+    if !there || !sockopt::socket_acceptconn(&listener).map_err(|error| cannot(&error.into()))? {
+        let message = format!("the passed control socket is {bound:?}, not {}", path.display());
+        return Err(Failure::new(FailureKind::Usage, message).hint(
+            "give hatchery.socket this ListenStream=, or HATCHERY_RUNTIME_DIR its directory",
+        ));
+    }
+    listener.set_nonblocking(true).map_err(|error| cannot(&error))?;
+    UnixListener::from_std(listener).map_err(|error| cannot(&error))
+}
+
+/// Whether two paths lead to one file: `/var/run` is `/run`.
+fn same_file(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| std::fs::metadata(path).map(|found| (found.dev(), found.ino()));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
+
 /// Connecting to a plain file is refused as to a dead socket; only the latter may be replaced.
 fn is_socket(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
@@ -117,6 +141,25 @@ mod tests {
         assert_eq!(mode & 0o777, if shared { 0o660 } else { 0o600 });
         assert_eq!(bind(&path).expect_err("live").kind, FailureKind::Busy);
         drop(live);
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_was_passed_is_taken_if_clients_find_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, other) = (directory.path().join("control.sock"), directory.path().join("o"));
+        let passed = BlockingListener::bind(&path).expect("bind");
+        let _elsewhere = BlockingListener::bind(&other).expect("bind");
+        let duplicate = || passed.try_clone().expect("a duplicate");
+        assert_eq!(adopt(duplicate(), &other).expect_err("another").kind, FailureKind::Usage);
+        let linked = directory.path().join("linked");
+        std::os::unix::fs::symlink(directory.path(), &linked).expect("a link");
+        adopt(duplicate(), &linked.join("control.sock")).expect("the same file");
+        let listener = adopt(duplicate(), &path).expect("taken");
+        let _client = BlockingStream::connect(&path).expect("connect");
+        listener.accept().await.expect("accepted");
+        let (pair, _) = BlockingStream::pair().expect("a pair");
+        adopt(BlockingListener::from(std::os::fd::OwnedFd::from(pair)), &path)
+            .expect_err("it does not listen");
     }
 
     #[test]
