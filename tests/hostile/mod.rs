@@ -2,5 +2,6 @@
 
 mod host_git;
 mod policy;
+mod policy_corpus;
 mod socket;
 mod token_hunt;
