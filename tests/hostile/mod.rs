@@ -1,5 +1,6 @@
 //! Attacks, each by what it must not achieve.
 
+mod attempts;
 mod host_git;
 mod policy;
 mod socket;
