@@ -1,13 +1,15 @@
 //! What root in a drone can try, each attempt made and counted. Nothing leaves the tests' own
 //! network: it has no way out.
 
+mod commands;
 mod confinement;
+mod hex;
 mod network;
 mod report;
 mod requests;
 mod scene;
 
-use hatchery_tests::World;
+use hatchery_tests::{HostAgent, Repo, World};
 
 use report::Report;
 use scene::Scene;
@@ -23,6 +25,17 @@ fn nothing_that_is_attempted_inside_a_drone_is_granted() {
     let mut report = Report::default();
     requests::attempt(&scene, &mut report);
     confinement::attempt(&scene, &mut report);
+    let gone = Repo::describe("gone").on_dev_image().create(&world);
+    let token = slain(&agent, &gone);
+    commands::attempt(&scene, (&gone.name(), &token), &mut report);
     network::attempt(&scene, &mut report);
     report.conclude(env!("CARGO_TARGET_TMPDIR").as_ref(), LEAST);
+}
+
+/// A token of a drone that is no more.
+fn slain(agent: &HostAgent, repo: &Repo) -> String {
+    let drone = agent.spawn(repo);
+    let token = drone.sh("drone-agent token").ok().to_owned();
+    drone.slay(&[]).ok();
+    token
 }

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use super::hex::{hex, unhex};
 use super::report::Report;
 use super::scene::{Scene, tokens};
 
@@ -163,16 +164,4 @@ fn unescape(text: &str) -> Vec<u8> {
         });
     }
     plain
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-fn unhex(text: &str) -> String {
-    let bytes = (0..text.len() / 2).map(|at| u8::from_str_radix(&text[at * 2..at * 2 + 2], 16));
-    String::from_utf8_lossy(&bytes.collect::<Result<Vec<u8>, _>>().expect("hex")).into_owned()
 }
