@@ -17,6 +17,7 @@ mod kept_sockets;
 pub mod permissions;
 mod revoke;
 mod socket;
+mod succession;
 pub mod token;
 mod vault;
 
