@@ -43,7 +43,9 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let last = CancellationToken::new();
     let keeping = tokio::spawn(credentials.clone().run(last.clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(drone_api::serve(credentials, shutdown.clone()));
+    tasks.spawn(drone_api::start(credentials, shutdown.clone()).map_err(|error| {
+        Failure::new(FailureKind::Failed, "cannot answer on drones' sockets").caused_by(&error)
+    })?);
     tasks.spawn(lifecycle.clone().run(shutdown.clone()));
     let serving = tokio::spawn(server.serve(lifecycle, shutdown.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the host agent runs");
