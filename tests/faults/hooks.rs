@@ -39,7 +39,8 @@ fn a_failed_drone_is_kept_when_asked_for() {
 fn hanging(label: &str, hook: &str, command: &str, world: &Turn) -> (HostAgent, Repo) {
     let limits = "[limits]\nmax_drones = 0\nfree_memory_floor = \"64MiB\"\n\
                   free_disk_floor = \"64MiB\"\nhook_timeout = \"6s\"";
-    let keys = json!({"onCreateCommand": "sleep 3", "updateContentCommand": "sleep 3", hook: command});
+    let keys =
+        json!({"onCreateCommand": "sleep 3", "updateContentCommand": "sleep 3", hook: command});
     (world.own_agent(limits), Repo::describe(label).on_dev_image_with(keys).create(world))
 }
 

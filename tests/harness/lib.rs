@@ -29,7 +29,7 @@ pub use host_agent::HostAgent;
 pub use inventory::Inventory;
 pub use listener::Listener;
 pub use operation::Operation;
-pub use repo::Repo;
+pub use repo::{Repo, RepoBuilder};
 pub use run::Run;
 pub use wait::wait_until;
 pub use world::{Turn, World};
