@@ -5,6 +5,7 @@ mod adopt;
 mod burrow;
 mod capacity;
 mod classic_builder;
+mod classic_compose;
 mod compose_cut_off;
 mod dockerd_restarted;
 mod events;

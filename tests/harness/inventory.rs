@@ -62,6 +62,22 @@ pub fn assert_nothing_since(before: &Inventory, agent: &HostAgent, repo: &Repo) 
     assert_no_process_of(repo);
 }
 
+/// Asserts that nothing at all is there that was not before: whatever it is called, on an engine that
+/// nobody else uses meanwhile. What outlives a drone by design (the host key of its repository, audit
+/// log, logs) stays.
+///
+/// # Panics
+/// When something is left.
+pub fn assert_as_before(before: &Inventory, agent: &HostAgent) {
+    let kept = |thing: &String| {
+        let outlives = ["/s/hostkeys", "/s/audit.jsonl", "/s/logs", "serve.log"];
+        outlives.iter().any(|name| thing.contains(name)) || thing.ends_with("/s/compose")
+    };
+    let new: Vec<_> =
+        Inventory::of(agent).since(before).into_iter().filter(|thing| !kept(thing)).collect();
+    assert!(new.is_empty(), "left behind: {new:#?}\n{}", agent.log());
+}
+
 /// Asserts that no process on the host works on a drone: git, the devcontainer CLI, Docker's client.
 ///
 /// # Panics

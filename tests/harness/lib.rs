@@ -32,6 +32,7 @@ pub use listener::Listener;
 pub use operation::Operation;
 pub use ordinary_user::OrdinaryUser;
 pub use repo::Repo;
+pub use repo::{Repo, RepoBuilder};
 pub use run::Run;
 pub use wait::wait_until;
 pub use world::{Turn, World};

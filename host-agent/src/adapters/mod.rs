@@ -32,6 +32,8 @@ pub struct Machine {
     builds: Arc<Semaphore>,
     build_permits: u32,
     builder: OnceCell<devcontainer_cli::BuilderKind>,
+    /// Set once Compose was seen to be there.
+    compose: OnceCell<()>,
     cpu: CpuSamples,
     /// Shared by whatever is being made on the engine.
     making: Arc<RwLock<()>>,
@@ -55,6 +57,7 @@ impl Machine {
             builds: Arc::new(Semaphore::new(config.limits.build_concurrency.max(1) as usize)),
             build_permits: config.limits.build_concurrency.max(1),
             builder: OnceCell::new(),
+            compose: OnceCell::new(),
             cpu: CpuSamples::default(),
             making: Arc::default(),
         })

@@ -97,6 +97,14 @@ pub enum DevcontainerError {
         /// How long it was waited for.
         limit: Duration,
     },
+    /// There is no Docker Compose, or one too old: the CLI's own words for that name neither.
+    #[error(
+        "a Compose file needs Docker Compose 2 or newer: `docker compose version` says {said:?}"
+    )]
+    NoCompose {
+        /// What the client said, its first line.
+        said: String,
+    },
     /// It cannot be run.
     #[error("cannot run {program}")]
     Run {
@@ -118,12 +126,22 @@ pub trait Devcontainers {
         output: Output,
     ) -> impl Future<Output = Result<(), DevcontainerError>> + Send;
 
+    /// Sees that Compose is there.
+    ///
+    /// # Errors
+    /// [`DevcontainerError::NoCompose`].
+    fn check_compose(&self) -> impl Future<Output = Result<(), DevcontainerError>> + Send;
+
     /// Creates and starts a Compose drone without running hooks; returns the container's id.
     fn up(
         &self,
         request: &UpRequest,
         output: Output,
     ) -> impl Future<Output = Result<String, DevcontainerError>> + Send;
+
+    /// Whether `image` is a name that the CLI gave, on its own account, to something that it made of
+    /// the checkout at `workspace`.
+    fn is_byproduct(&self, image: &str, workspace: &Path) -> bool;
 
     /// Ends what a killed host agent left running on the stage at `workspace`: a build would go on
     /// and name its image after everything was cleaned up.
