@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use hatchery_protocol::RepoName;
+use hatchery_protocol::wire::Permissions;
 
 use super::forge::ForgeReady;
 use super::terminal::{Colour, Terminal};
-use crate::lifecycle::view::{DroneSummary, Phase, Step};
+use crate::lifecycle::view::{ChangeKind, DroneSummary, GrantChange, Phase, Step};
 use crate::lifecycle::{Failure, FailureKind};
 
 /// At the foot of `hatchery --help`.
@@ -148,6 +149,29 @@ pub(super) fn adopted(drone: &DroneSummary) -> String {
 /// After a slay.
 pub(super) fn slain(drone: &str) -> String {
     format!("{} is slain; nothing is left of it", printable(drone))
+}
+
+/// After `repo connect` and `repo disconnect`.
+pub(super) fn grant_changed(change: &GrantChange) -> String {
+    let GrantChange { drone, repo, permissions, change, .. } = change;
+    let may = self::permissions(permissions);
+    match change {
+        ChangeKind::Connected => format!("{drone} may reach {repo} now: {may}"),
+        ChangeKind::Changed => format!("{drone} may reach {repo} with this now: {may}"),
+        ChangeKind::Disconnected => {
+            format!("{drone} may not reach {repo} any more; its tokens are revoked")
+        }
+        ChangeKind::Unchanged if permissions.is_empty() => {
+            format!("{drone} was not granted {repo}: there is nothing to take away")
+        }
+        ChangeKind::Unchanged => format!("{drone} has just this on {repo} already: {may}"),
+    }
+}
+
+/// `contents=write, issues=read`.
+pub(super) fn permissions(permissions: &Permissions) -> String {
+    let each = permissions.iter().map(|(name, level)| format!("{name}={level}"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 /// A list without drones.

@@ -14,6 +14,7 @@ mod logs;
 mod messages;
 mod progress;
 mod rebuild;
+mod repo;
 mod serve;
 mod slay;
 mod spawn;
@@ -78,6 +79,7 @@ enum Command {
     Slay(slay::SlayArgs),
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
+    Repo(repo::RepoArgs),
     Adopt(adopt::AdoptArgs),
     Forge(forge::ForgeArgs),
     Completions(completions::CompletionsArgs),
@@ -124,6 +126,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Slay(args) => with_host_agent(|client| slay::run(client, args, terminal)),
         Command::Exec(args) => exec::run(&args),
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
+        Command::Repo(args) => with_host_agent(|client| repo::run(client, args, terminal)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),
         Command::Completions(args) => completions::run(&args),
@@ -163,7 +166,7 @@ mod tests {
     fn help_reads_well() {
         let mut command = Cli::command().term_width(100);
         let mut help = command.render_long_help().to_string();
-        for name in ["serve", "spawn", "slay", "exec", "logs"] {
+        for name in ["serve", "spawn", "slay", "exec", "logs", "repo"] {
             let sub = command.find_subcommand_mut(name).expect("a subcommand");
             help.push_str(&format!("\n--- {name}\n{}", sub.render_help()));
         }

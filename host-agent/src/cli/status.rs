@@ -78,9 +78,7 @@ fn section(text: &mut String, name: &str, lines: impl Iterator<Item = String>) {
 }
 
 fn grant(grant: &GrantView) -> String {
-    let permissions: Vec<_> =
-        grant.permissions.iter().map(|(name, level)| format!("{name}={level}")).collect();
-    format!("{} ({})", grant.repo, permissions.join(", "))
+    format!("{} ({})", grant.repo, messages::permissions(&grant.permissions))
 }
 
 fn event(event: &Event) -> String {
@@ -147,6 +145,7 @@ pub(super) mod tests {
                 repo: "acme/web".parse().expect("a repository"),
                 repo_id: 7,
                 permissions: Permissions::from([("contents".to_owned(), "write".to_owned())]),
+                primary: true,
             }],
             last_token_at: Some(datetime!(2026-11-21 10:13:00 UTC)),
             health: vec!["the installation lacks checks=read".to_owned()],

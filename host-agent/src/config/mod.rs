@@ -2,12 +2,14 @@
 //! is expected there.
 //!
 //! [`raw`] hands out what the file says, key by key; [`tables`] makes the checked structs of
-//! [`valid`] from it; [`values`] parses the texts in it; [`paths`] says where things lie.
+//! [`valid`] from it; [`values`] parses the texts in it; [`paths`] says where things lie; [`pattern`]
+//! says which repositories a rule is for.
 
 pub mod env;
 mod forge_table;
 mod load;
 mod paths;
+mod pattern;
 mod raw;
 mod tables;
 mod valid;
@@ -15,7 +17,8 @@ mod values;
 
 pub use load::{ConfigError, load};
 pub use paths::Locations;
+pub use pattern::matches_repository;
 pub use raw::Problem;
-pub use tables::DEFAULT_PERMISSIONS;
+pub use tables::{DEFAULT_PERMISSIONS, is_permission};
 pub use valid::*;
 pub use values::{format_size, parse_size};

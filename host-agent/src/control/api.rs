@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::lifecycle::failure::{Failure, FailureKind};
-pub use crate::lifecycle::request::{DroneRef, SlayRequest, SpawnRequest};
+pub use crate::lifecycle::request::{
+    ConnectRequest, DisconnectRequest, DroneRef, SlayRequest, SpawnRequest, WantedPermissions,
+};
 pub use crate::lifecycle::view::{
-    DroneList, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan, GrantView, Phase,
-    Step,
+    ChangeKind, DroneList, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan,
+    GrantChange, GrantList, GrantView, Phase, Step,
 };
 pub use crate::records::SpawnChoices;
 

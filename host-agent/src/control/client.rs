@@ -19,8 +19,9 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api::{
-    DroneList, DroneStatus, Event, ExecPlan, Failure, FailureKind, OPERATION_HEADER, Problem,
-    SlayRequest, SpawnRequest, Version,
+    ConnectRequest, DisconnectRequest, DroneList, DroneStatus, Event, ExecPlan, Failure,
+    FailureKind, GrantChange, GrantList, OPERATION_HEADER, Problem, SlayRequest, SpawnRequest,
+    Version,
 };
 use super::segment::encode;
 
@@ -107,6 +108,38 @@ impl Client {
         self.ask(Method::POST, &drone_path(drone, "/adopt"), CHANGE).await
     }
 
+    /// What a drone may reach.
+    ///
+    /// # Errors
+    /// The host agent's failure, or none answers.
+    pub async fn grants(&self, drone: &str) -> Result<GrantList, Failure> {
+        self.ask(Method::GET, &drone_path(drone, "/grants"), ANSWER).await
+    }
+
+    /// Grants a drone a repository, or other permissions on one.
+    ///
+    /// # Errors
+    /// The host agent's failure, or none answers.
+    pub async fn connect(
+        &self,
+        drone: &str,
+        request: &ConnectRequest,
+    ) -> Result<GrantChange, Failure> {
+        self.change(&drone_path(drone, "/connect"), request).await
+    }
+
+    /// Takes a grant away.
+    ///
+    /// # Errors
+    /// The host agent's failure, or none answers.
+    pub async fn disconnect(
+        &self,
+        drone: &str,
+        request: &DisconnectRequest,
+    ) -> Result<GrantChange, Failure> {
+        self.change(&drone_path(drone, "/disconnect"), request).await
+    }
+
     /// Starts a spawn.
     ///
     /// # Errors
@@ -159,6 +192,24 @@ impl Client {
         limit: Duration,
     ) -> Result<T, Failure> {
         let answer = self.send(method, path, Bytes::new(), limit).await?;
+        self.read(answer, limit).await
+    }
+
+    async fn change<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = serde_json::to_vec(request).map_err(|error| self.broke_off(&error))?;
+        let answer = self.send(Method::POST, path, body.into(), CHANGE).await?;
+        self.read(answer, CHANGE).await
+    }
+
+    async fn read<T: DeserializeOwned>(
+        &self,
+        answer: Answer,
+        limit: Duration,
+    ) -> Result<T, Failure> {
         let bytes = self.accepted(answer).await?.collect(limit).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.broke_off(&error))
     }

@@ -7,7 +7,8 @@ use hatchery_protocol::DroneName;
 use tokio::sync::broadcast;
 
 use super::api::{
-    DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure, SlayRequest, SpawnRequest,
+    ConnectRequest, DisconnectRequest, DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure,
+    GrantChange, GrantList, SlayRequest, SpawnRequest,
 };
 use crate::credentials::Forge;
 use crate::lifecycle::engine::ContainerEngine;
@@ -40,6 +41,17 @@ pub trait Drones: Send + Sync + 'static {
     fn burrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn unburrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn adopt(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
+    fn grants(&self, drone: &DroneName) -> Answer<GrantList>;
+    fn connect(
+        &self,
+        drone: &DroneName,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Answer<GrantChange>> + Send;
+    fn disconnect(
+        &self,
+        drone: &DroneName,
+        request: DisconnectRequest,
+    ) -> impl Future<Output = Answer<GrantChange>> + Send;
     fn list(&self) -> impl Future<Output = Answer<DroneList>> + Send;
     fn status(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn exec_plan(&self, drone: &DroneName) -> impl Future<Output = Answer<ExecPlan>> + Send;
@@ -83,6 +95,22 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
 
     async fn adopt(&self, drone: &DroneName) -> Answer<DroneStatus> {
         Self::adopt(self, drone).await
+    }
+
+    fn grants(&self, drone: &DroneName) -> Answer<GrantList> {
+        Self::grants(self, drone)
+    }
+
+    async fn connect(&self, drone: &DroneName, request: ConnectRequest) -> Answer<GrantChange> {
+        Self::connect(self, drone, request).await
+    }
+
+    async fn disconnect(
+        &self,
+        drone: &DroneName,
+        request: DisconnectRequest,
+    ) -> Answer<GrantChange> {
+        Self::disconnect(self, drone, request).await
     }
 
     async fn list(&self) -> Answer<DroneList> {

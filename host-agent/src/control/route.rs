@@ -27,6 +27,9 @@ pub(super) enum DroneAction {
     Adopt,
     Rebuild,
     Slay,
+    Grants,
+    Connect,
+    Disconnect,
     Exec,
     Logs {
         /// The container's own output instead of the spawn's.
@@ -102,6 +105,9 @@ fn drone_action(
         (&Method::POST, ["adopt"]) => DroneAction::Adopt,
         (&Method::POST, ["rebuild"]) => DroneAction::Rebuild,
         (&Method::POST, ["slay"]) => DroneAction::Slay,
+        (&Method::GET, ["grants"]) => DroneAction::Grants,
+        (&Method::POST, ["connect"]) => DroneAction::Connect,
+        (&Method::POST, ["disconnect"]) => DroneAction::Disconnect,
         _ => return Ok(None),
     }))
 }
@@ -155,6 +161,9 @@ mod tests {
             (Method::POST, "/v1/drones/a/adopt", A::Adopt),
             (Method::POST, "/v1/drones/a/rebuild", A::Rebuild),
             (Method::POST, "/v1/drones/a/slay", A::Slay),
+            (Method::GET, "/v1/drones/a/grants", A::Grants),
+            (Method::POST, "/v1/drones/a/connect", A::Connect),
+            (Method::POST, "/v1/drones/a/disconnect", A::Disconnect),
             (Method::GET, "/v1/drones/a/exec", A::Exec),
             (Method::GET, "/v1/drones/a/logs", A::Logs { container: false }),
             (Method::GET, "/v1/drones/a/logs?source=container", A::Logs { container: true }),

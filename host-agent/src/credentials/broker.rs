@@ -18,9 +18,10 @@ use super::forge::{Forge, ForgeError, MintRequest};
 use super::grants::{self, Scope};
 use super::installations::Installations;
 use super::permissions;
+use super::refusals::Refusals;
 use super::revoke::Revoker;
 use super::token::{Live, TokenError};
-use crate::records::{ForgeRepoId, Grant, Record, RecordStore};
+use crate::records::{Grant, Record, RecordStore};
 
 /// How often tokens in use are looked over for a refresh.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -31,13 +32,14 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// The broker of all drones' tokens.
 pub struct Broker<F> {
-    forge: Arc<F>,
-    records: Arc<RecordStore>,
+    pub(super) forge: Arc<F>,
+    pub(super) records: Arc<RecordStore>,
     audit: Arc<Audit>,
-    installations: Installations<F>,
+    pub(super) installations: Installations<F>,
+    pub(super) refusals: Mutex<Refusals>,
     cache: Mutex<Cache>,
     revoker: Revoker<F>,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -48,38 +50,18 @@ impl<F: Forge> Broker<F> {
         let revoker =
             Revoker::new(Arc::clone(&forge), Arc::clone(&audit), tasks.clone(), stop.clone());
         let installations = Installations::new(Arc::clone(&forge));
-        let cache = Mutex::default();
-        Arc::new(Self { forge, records, audit, installations, cache, revoker, tasks, stop })
-    }
-
-    /// What a request for `names` is for; none: the drone's own repository.
-    ///
-    /// # Errors
-    /// [`TokenError::NotGranted`], without a call to the forge.
-    pub fn scope(&self, record: &Record, names: &[RepoName]) -> Result<Scope, TokenError> {
-        let Some(primary) = grants::primary(record) else {
-            return Err(TokenError::NoGrants(record.drone.clone()));
-        };
-        if names.is_empty() {
-            let alone = grants::companions(record, primary).next().is_none();
-            return Ok(if alone {
-                Scope::Repositories(vec![primary.repo_id])
-            } else {
-                Scope::Primary
-            });
-        }
-        let mut ids: Vec<ForgeRepoId> = Vec::with_capacity(names.len());
-        for name in names {
-            let now = |id| self.installations.name_now(&record.repo.host, id);
-            let grant = grants::find(record, name, now).ok_or_else(|| TokenError::NotGranted {
-                drone: record.drone.clone(),
-                repo: name.clone(),
-            })?;
-            ids.push(grant.repo_id);
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(Scope::Repositories(ids))
+        let (cache, refusals) = (Mutex::default(), Mutex::default());
+        Arc::new(Self {
+            forge,
+            records,
+            audit,
+            installations,
+            refusals,
+            cache,
+            revoker,
+            tasks,
+            stop,
+        })
     }
 
     /// A token for `scope` with more than `min_valid` of its life left, where the forge can be
@@ -171,8 +153,8 @@ impl<F: Forge> Broker<F> {
 
     async fn mint_once(&self, record: &Record, scope: &Scope) -> Result<Live, TokenError> {
         let request = self.request(record, scope).await?;
-        let minted = self.forge.mint(&request).await.map_err(forge_error(&record.repo.name))?;
-        self.installations.learn(&request.host, &minted.repositories);
+        let minted = self.forge.mint(&request).await.map_err(forge_error(record.name_now()))?;
+        self.learn_names(record, &minted.repositories).await;
         Ok(Live::new(request.host, minted))
     }
 
@@ -242,12 +224,7 @@ impl<F: Forge> Broker<F> {
     /// Forgets a drone that is no more.
     pub fn remove(&self, drone: &DroneName) {
         self.cache().remove(drone);
-    }
-
-    /// What a granted repository is called now.
-    pub fn name_now(&self, record: &Record, grant: &Grant) -> RepoName {
-        let known = self.installations.name_now(&record.repo.host, grant.repo_id);
-        known.unwrap_or_else(|| grant.name.clone())
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(drone);
     }
 
     /// When the drone last got a token.
@@ -293,7 +270,7 @@ fn members<'a>(
     let none = || TokenError::NoGrants(record.drone.clone());
     match scope {
         Scope::Primary => {
-            let primary = grants::primary(record).ok_or_else(none)?;
+            let primary = record.primary().ok_or_else(none)?;
             Ok((primary, grants::companions(record, primary).collect()))
         }
         Scope::Repositories(ids) => {
@@ -333,7 +310,7 @@ mod tests {
         record: &Record,
         repositories: &[&str],
     ) -> Result<Arc<Live>, TokenError> {
-        let scope = broker.scope(record, &names(repositories))?;
+        let scope = grants::scope(record, &names(repositories))?;
         broker.token_for(record, &scope, MIN_VALID).await
     }
 
@@ -418,7 +395,7 @@ mod tests {
         let rig = rig().await;
         let (broker, _audit) = broker(&rig);
         let record = rig.drone(&[("acme/web", WRITE)]);
-        let scope = broker.scope(&record, &[]).expect("a scope");
+        let scope = grants::scope(&record, &[]).expect("a scope");
         // One with less life left than is asked for, so that the forge is asked, in vain.
         let now = OffsetDateTime::now_utc();
         let answer = broker.cache().ask(&record.drone, 1, &scope, MIN_VALID, now);

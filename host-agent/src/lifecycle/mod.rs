@@ -19,6 +19,8 @@ pub mod view;
 mod adopt;
 mod burrow;
 mod compose_memo;
+mod connect;
+mod disconnect;
 mod exec_plan;
 mod explain;
 mod journal;
@@ -57,10 +59,10 @@ use engine::ContainerEngine;
 use journal::Journal;
 use known::Known;
 use operations::Operations;
-use request::{DroneRef, SlayRequest, SpawnRequest};
+use request::{ConnectRequest, DisconnectRequest, DroneRef, SlayRequest, SpawnRequest};
 use seal::SealKey;
 use telling::{LogFile, Telling};
-use view::{DroneList, DroneStatus, Event, ExecPlan};
+use view::{DroneList, DroneStatus, Event, ExecPlan, GrantChange, GrantList};
 
 /// Everything that can be done to drones.
 pub struct Lifecycle<F, E> {
@@ -74,6 +76,8 @@ pub struct Lifecycle<F, E> {
     operations: Operations,
     /// Held while a name and a place are taken.
     reserving: Mutex<()>,
+    /// Held while grants change.
+    granting: Mutex<()>,
     /// Cancelled when the host agent stops: operations under way are rolled back.
     stopping: CancellationToken,
 }
@@ -106,6 +110,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             known: Known::default(),
             operations: Operations::default(),
             reserving: Mutex::default(),
+            granting: Mutex::default(),
             stopping: CancellationToken::new(),
         })
     }
@@ -118,14 +123,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         match drone {
             // Unknown containers have no record, yet a name that `adopt` and `slay` take.
             DroneRef::Name(name) => Ok(name.clone()),
-            DroneRef::Repo(repo) => self
-                .records
-                .all()
-                .iter()
-                .find(|record| record.repo == *repo)
-                .map(|record| record.drone.clone())
-                .or_else(|| DroneName::natural(&repo.name))
-                .ok_or_else(|| explain::no_drone(drone)),
+            DroneRef::Repo(repo) => {
+                let all = self.records.all();
+                let here = || all.iter().filter(|record| record.repo.host == repo.host);
+                here()
+                    .find(|record| *record.name_now() == repo.name)
+                    .or_else(|| here().find(|record| record.repo.name == repo.name))
+                    .map(|record| record.drone.clone())
+                    .or_else(|| DroneName::natural(&repo.name))
+                    .ok_or_else(|| explain::no_drone(drone))
+            }
         }
     }
 
@@ -191,6 +198,38 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// When the forge does not know its repository.
     pub async fn adopt(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
         self.adopt_drone(drone).await
+    }
+
+    /// What a drone may reach.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn grants(&self, drone: &DroneName) -> Result<GrantList, Failure> {
+        self.grants_of(drone)
+    }
+
+    /// Grants a drone a repository, or other permissions on one.
+    ///
+    /// # Errors
+    /// When the forge does not know it or the App is not installed there.
+    pub async fn connect(
+        &self,
+        drone: &DroneName,
+        request: ConnectRequest,
+    ) -> Result<GrantChange, Failure> {
+        self.connect_repository(drone, request).await
+    }
+
+    /// Takes a grant away, and the drone's tokens with it.
+    ///
+    /// # Errors
+    /// [`FailureKind::Refused`] for the drone's own repository.
+    pub async fn disconnect(
+        &self,
+        drone: &DroneName,
+        request: DisconnectRequest,
+    ) -> Result<GrantChange, Failure> {
+        self.disconnect_repository(drone, request).await
     }
 
     /// Every drone, known and unknown.

@@ -97,6 +97,50 @@ pub struct GrantView {
     pub repo_id: u64,
     /// The permissions granted.
     pub permissions: Permissions,
+    /// The drone's own repository: cannot be disconnected.
+    #[serde(default)]
+    pub primary: bool,
+}
+
+/// Answer of `repo list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantList {
+    /// The drone.
+    pub drone: DroneName,
+    /// The forge that all of them are on.
+    pub forge: ForgeHost,
+    /// The primary one first, the others by name.
+    pub grants: Vec<GrantView>,
+}
+
+/// Answer of `repo connect` and `repo disconnect`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantChange {
+    /// The drone.
+    pub drone: DroneName,
+    /// The repository.
+    pub repo: RepoName,
+    /// What it may do there now; nothing after a disconnect.
+    pub permissions: Permissions,
+    /// What was done.
+    pub change: ChangeKind,
+    /// What the user should know beside it, in sentences.
+    #[serde(default)]
+    pub notices: Vec<String>,
+}
+
+/// What became of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChangeKind {
+    /// It was not granted before.
+    Connected,
+    /// It has other permissions than before.
+    Changed,
+    /// It was taken away, and tokens with it.
+    Disconnected,
+    /// It was as asked already.
+    Unchanged,
 }
 
 /// A step of an operation; the names are fixed by the design ("Spawn").

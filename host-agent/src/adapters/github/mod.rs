@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod jwt;
 mod limit;
+mod pages;
 mod redact;
 mod resolve;
 
@@ -23,12 +24,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hatchery_protocol::wire::GitIdentity;
-use hatchery_protocol::{ForgeHost, RepoId};
+use hatchery_protocol::{ForgeHost, RepoId, RepoName};
 
 use crate::config::{Config, ForgeConfig};
 use crate::credentials::forge::{
     Forge, ForgeError, ForgeRepository, Installation, MintRequest, Minted,
 };
+use crate::records::ForgeRepoId;
 use crate::secret::Token;
 use app::App;
 
@@ -90,8 +92,13 @@ impl Forge for GitHub {
         self.app(&repo.host)?.repository(&repo.name).await
     }
 
-    async fn installation(&self, repo: &RepoId) -> Result<Installation, ForgeError> {
-        self.app(&repo.host)?.installation(&repo.name).await
+    async fn installation(
+        &self,
+        host: &ForgeHost,
+        id: ForgeRepoId,
+        name: &RepoName,
+    ) -> Result<Installation, ForgeError> {
+        self.app(host)?.installation(id, name).await
     }
 
     async fn mint(&self, request: &MintRequest) -> Result<Minted, ForgeError> {

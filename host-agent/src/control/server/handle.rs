@@ -105,6 +105,15 @@ async fn on_drone<D: Drones>(
         DroneAction::Adopt => {
             to_the_end(api, |drones| async move { drones.adopt(&drone).await }).await
         }
+        DroneAction::Grants => api.drones.grants(&drone).map(|list| reply::json(&list)),
+        DroneAction::Connect => {
+            let wanted = body(request).await?;
+            to_the_end(api, |drones| async move { drones.connect(&drone, wanted).await }).await
+        }
+        DroneAction::Disconnect => {
+            let wanted = body(request).await?;
+            to_the_end(api, |drones| async move { drones.disconnect(&drone, wanted).await }).await
+        }
         DroneAction::Rebuild => Ok(rebuild(api, drone)),
         DroneAction::Slay => Ok(slay(api, drone, body(request).await?)),
     }
