@@ -40,7 +40,7 @@ uninstall_firewall() {
   local tables from
   for tables in iptables ip6tables; do
     command -v "$tables" >/dev/null || continue
-    for from in DOCKER-USER:HATCHERY-FORWARD INPUT:HATCHERY-INPUT; do
+    for from in DOCKER-USER:HATCHERY-FORWARD FORWARD:HATCHERY-FORWARD INPUT:HATCHERY-INPUT; do
       while "$tables" -w -D "${from%:*}" -j "${from#*:}" 2>/dev/null; do :; done
       "$tables" -w -F "${from#*:}" 2>/dev/null || true
       "$tables" -w -X "${from#*:}" 2>/dev/null || true

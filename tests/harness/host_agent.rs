@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Bed, Drone, Repo, Run, World, bed, forge, http, nursery, wait_until, world};
+use crate::{
+    Bed, Drone, OrdinaryUser, Repo, Run, World, bed, forge, http, nursery, wait_until, world,
+};
 
 /// Longest time that a host agent may take to answer, or to end: it waits for what is under way.
 const LIMIT: Duration = Duration::from_secs(40);
@@ -20,16 +22,30 @@ const LIMIT: Duration = Duration::from_secs(40);
 pub struct HostAgent {
     world: &'static World,
     home: PathBuf,
+    /// Who runs it, where that is not root.
+    user: Option<OrdinaryUser>,
     process: Mutex<Option<Child>>,
 }
 
 impl HostAgent {
     /// Starts one; `config` is TOML whose tables replace the tests' usual ones.
     pub(crate) fn start(world: &'static World, config: &str) -> Self {
-        let agent = Self { world, home: world.agent_home(), process: Mutex::new(None) };
+        let agent = Self { world, home: world.agent_home(), user: None, process: Mutex::new(None) };
         std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
         std::fs::write(agent.home.join("config.toml"), configuration(world, config))
             .expect("the configuration");
+        agent.start_again();
+        agent
+    }
+
+    /// Starts one as an ordinary user, with the directories that such a user has by default.
+    /// `groups` are further lines of that user's `/etc/group`.
+    pub(crate) fn start_ordinary(world: &'static World, config: &str, groups: &str) -> Self {
+        let home = world.agent_home();
+        let user = OrdinaryUser::make(world, &home, groups);
+        let text = user.configuration(world, &configuration(world, config));
+        std::fs::write(user.config_file(), text).expect("the configuration");
+        let agent = Self { world, home, user: Some(user), process: Mutex::new(None) };
         agent.start_again();
         agent
     }
@@ -48,7 +64,7 @@ impl HostAgent {
     /// Starts it once more without waiting.
     pub fn start_and_leave(&self) {
         let mut command = self.command("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(world::hatchery()).arg("serve");
+        command.args(["--pdeathsig", "KILL"]).arg(self.program()).arg("serve");
         command.env("HATCHERY_LOG", "info,hatchery=debug");
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let log = log.expect("the host agent's log");
@@ -66,8 +82,18 @@ impl HostAgent {
 
     /// SIGTERM; returns its exit code.
     pub fn stop(&self) -> Option<i32> {
+        self.signal("TERM");
+        self.end()
+    }
+
+    /// A signal by its name, and no more.
+    pub fn signal(&self, name: &str) {
+        Run::of(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()])).ok();
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub fn end(&self) -> Option<i32> {
         let mut child = self.lock().take().expect("it runs");
-        Run::of(Command::new("kill").args(["-TERM", &child.id().to_string()])).ok();
         let ended = || child.try_wait().expect("a child of ours");
         wait_until("the host agent's end", LIMIT, ended).code()
     }
@@ -84,9 +110,15 @@ impl HostAgent {
 
     /// The same, not started yet.
     pub fn hatchery_command(&self, args: &[&str]) -> Command {
-        let mut command = self.command(&world::hatchery().to_string_lossy());
+        let mut command = self.command(&self.program().to_string_lossy());
         command.args(args);
         command
+    }
+
+    /// The program under test, as whoever runs it sees it.
+    fn program(&self) -> PathBuf {
+        let program = world::hatchery();
+        self.user.as_ref().map_or_else(|| program.clone(), |user| user.seen(&program))
     }
 
     /// `hatchery --json`: its one JSON value, or the last of its lines.
@@ -163,12 +195,16 @@ impl HostAgent {
 
     /// Its state directory.
     pub fn state_dir(&self) -> PathBuf {
-        self.home.join("s")
+        self.user.as_ref().map_or_else(|| self.home.join("s"), OrdinaryUser::state_dir)
     }
 
     /// The socket of the control API.
     pub fn control_socket(&self) -> PathBuf {
-        self.home.join("r/control.sock")
+        self.runtime_dir().join("control.sock")
+    }
+
+    fn runtime_dir(&self) -> PathBuf {
+        self.user.as_ref().map_or_else(|| self.home.join("r"), OrdinaryUser::runtime_dir)
     }
 
     fn log_file(&self) -> PathBuf {
@@ -176,10 +212,15 @@ impl HostAgent {
     }
 
     fn command(&self, program: &str) -> Command {
+        if let Some(user) = &self.user {
+            let mut command = user.command(self.world.bed, program);
+            command.env("HATCHERY_PLAIN", "");
+            return command;
+        }
         let mut command = self.world.bed.command(program);
         command
             .env("HATCHERY_CONFIG", self.home.join("config.toml"))
-            .env("HATCHERY_RUNTIME_DIR", self.home.join("r"))
+            .env("HATCHERY_RUNTIME_DIR", self.runtime_dir())
             .env("HATCHERY_STATE_DIR", self.state_dir())
             .env("HATCHERY_FEATURE_DIR", Bed::checkout("feature/src/drone"))
             .env("HATCHERY_PLAIN", "");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Bed, HostAgent, Repo, wait_until};
+use crate::{Bed, HostAgent, Repo, Run, wait_until};
 
 /// Everything that an operation could leave behind, one line a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,32 @@ pub fn assert_nothing_left(agent: &HostAgent, repo: &Repo) {
     assert!(left.is_empty(), "left of {drone}: {left:#?}\n{}", agent.log());
     assert_eq!(agent.state(&drone), None, "{drone} is listed still");
     assert_eq!(repo.tokens(), 0, "live tokens of {drone}");
+}
+
+/// Asserts that nothing is there of a drone that was not before, whether its host agent runs or not.
+/// Logs stay, to be read.
+///
+/// # Panics
+/// When something is left.
+pub fn assert_nothing_since(before: &Inventory, agent: &HostAgent, repo: &Repo) {
+    let drone = repo.drone();
+    let new: Vec<_> = Inventory::of(agent)
+        .since(before)
+        .into_iter()
+        .filter(|thing| thing.contains(&drone) && !thing.contains("/s/logs/"))
+        .collect();
+    assert!(new.is_empty(), "left of {drone}: {new:#?}\n{}", agent.log());
+    assert_no_process_of(repo);
+}
+
+/// Asserts that no process on the host works on a drone: git, the devcontainer CLI, Docker's client.
+///
+/// # Panics
+/// When one does.
+pub fn assert_no_process_of(repo: &Repo) {
+    let drone = repo.drone();
+    let left = Run::of(std::process::Command::new("pgrep").args(["-af", &drone]));
+    assert_eq!(left.stdout, "", "processes of {drone}");
 }
 
 /// Waits until nothing is left of a drone but its tokens: those of a host agent that was killed live

@@ -140,4 +140,10 @@ impl Turn {
     pub fn own_agent(&self, config: &str) -> HostAgent {
         HostAgent::start(self.world, config)
     }
+
+    /// One that an ordinary user of the engine runs, without root; `groups` are further lines of
+    /// that user's `/etc/group`.
+    pub fn ordinary_agent(&self, config: &str, groups: &str) -> HostAgent {
+        HostAgent::start_ordinary(self.world, config, groups)
+    }
 }

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::exec::{self, ExecError, Pipe, Run};
+use super::hook_watch::HookWatch;
 use super::{Machine, cli_home};
 use crate::lifecycle::devcontainers::{
     BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
@@ -88,7 +89,7 @@ impl Devcontainers for Machine {
         }
         let lock = if request.lock_file { "--frozen-lockfile" } else { "--no-lockfile" };
         run.arguments.push(lock.into());
-        self.outcome("build", &run, &output).await.map(|_| ())
+        self.outcome("build", &run, &output, |_| ()).await.map(|_| ())
     }
 
     async fn up(&self, request: &UpRequest, output: Output) -> Result<String, DevcontainerError> {
@@ -99,7 +100,7 @@ impl Devcontainers for Machine {
         argument(&mut run, "--id-label", &request.id_label);
         argument(&mut run, "--update-remote-user-uid-default", "never");
         run.arguments.extend(["--no-lockfile".into(), "--skip-post-create".into()]);
-        let outcome = self.outcome("up", &run, &output).await?;
+        let outcome = self.outcome("up", &run, &output, |_| ()).await?;
         outcome.container_id.ok_or_else(|| DevcontainerError::Failed {
             message: "devcontainer up named no container".to_owned(),
         })
@@ -122,7 +123,8 @@ impl Devcontainers for Machine {
         let project = request.project.as_deref();
         let mut run = Run {
             arguments: vec![command.into()],
-            ..self.plain_devcontainer(request.limit, project)
+            // Each hook has its own time, which the watch keeps.
+            ..self.plain_devcontainer(Duration::MAX, project)
         };
         run.arguments.extend(["--log-format".into(), "json".into()]);
         argument(&mut run, "--docker-path", self.programs.docker.as_os_str());
@@ -130,7 +132,14 @@ impl Devcontainers for Machine {
         argument(&mut run, "--override-config", request.config.as_os_str());
         argument(&mut run, "--id-label", &request.id_label);
         argument(&mut run, "--container-id", &request.container);
-        self.outcome(command, &run, &output).await.map(|_| ())
+        let (watch, limit) = (HookWatch::new(), request.hook_limit);
+        tokio::select! {
+            done = self.outcome(command, &run, &output, |line| watch.hear(line)) => done.map(drop),
+            late = watch.overdue(limit) => Err(match late {
+                Some(hook) => DevcontainerError::Hook { hook, limit },
+                None => DevcontainerError::Deadline { command, limit },
+            }),
+        }
     }
 }
 
@@ -203,6 +212,7 @@ impl Machine {
         command: &'static str,
         run: &Run,
         output: &Output,
+        heard: impl FnMut(&str) + Send,
     ) -> Result<Outcome, DevcontainerError> {
         let (scratch, program) = (self.scratch.clone(), run.program.clone());
         let made = tokio::task::spawn_blocking(move || cli_home::make(&scratch)).await;
@@ -211,7 +221,7 @@ impl Machine {
             .map_err(|source| DevcontainerError::Run { program, source })?;
         let mut run = run.clone();
         run.environment.push(("TMPDIR", temporary.path().into()));
-        let done = self.ended(command, &run, output).await;
+        let done = self.ended(command, &run, output, heard).await;
         // An interrupted run drops it here and now instead.
         let _ = tokio::task::spawn_blocking(move || drop(temporary)).await;
         done
@@ -222,6 +232,7 @@ impl Machine {
         command: &'static str,
         run: &Run,
         output: &Output,
+        mut heard: impl FnMut(&str) + Send,
     ) -> Result<Outcome, DevcontainerError> {
         let mut outcome = None;
         let mut last = String::new();
@@ -231,6 +242,7 @@ impl Machine {
                     outcome = serde_json::from_str::<Outcome>(text).ok().or(outcome.take())
                 }
                 Pipe::Err => {
+                    heard(text);
                     for line in log_lines(text) {
                         if let OutputLine::Log(text) | OutputLine::Progress(text) = &line
                             && !text.trim().is_empty()

@@ -8,6 +8,8 @@ pub mod exec;
 pub mod firewall;
 pub mod git;
 pub mod github;
+mod hook_watch;
+pub mod systemd;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -4,6 +4,7 @@
 mod adopt;
 mod burrow;
 mod completions;
+mod doctor;
 mod exec;
 mod exit;
 mod follow;
@@ -12,6 +13,7 @@ mod list;
 mod logging;
 mod logs;
 mod messages;
+mod policy;
 mod progress;
 mod rebuild;
 mod repo;
@@ -81,7 +83,9 @@ enum Command {
     Logs(logs::LogsArgs),
     Repo(repo::RepoArgs),
     Adopt(adopt::AdoptArgs),
+    Policy(policy::PolicyArgs),
     Forge(forge::ForgeArgs),
+    Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Version(version::VersionArgs),
 }
@@ -125,10 +129,12 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Rebuild(args) => with_host_agent(|client| rebuild::run(client, args, terminal)),
         Command::Slay(args) => with_host_agent(|client| slay::run(client, args, terminal)),
         Command::Exec(args) => exec::run(&args),
-        Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
         Command::Repo(args) => with_host_agent(|client| repo::run(client, args, terminal)),
+        Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
+        Command::Policy(args) => policy::run(args, &cli.global, terminal),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),
+        Command::Doctor(args) => doctor::run(&args, &cli.global, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => with_host_agent(|client| version::run(client, args, terminal)),
     }

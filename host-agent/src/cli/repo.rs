@@ -1,219 +1,138 @@
-//! `hatchery repo`: which repositories a drone may reach.
+//! `hatchery repo`: which repositories a drone reaches.
 
 use clap::{Args, Subcommand};
+use hatchery_protocol::wire::Permissions;
 
-use super::messages;
-use super::table;
 use super::terminal::Terminal;
-use super::{Stop, messages::printable};
-use crate::control::api::{
-    ConnectRequest, DisconnectRequest, GrantChange, GrantList, WantedPermissions,
-};
+use super::{Stop, messages, table};
+use crate::control::api::{ConnectRequest, DroneGrants, GrantView};
 use crate::control::client::Client;
 
-/// Show or change which repositories a drone may reach
-///
-/// Changes hold from the drone's next request on; nothing is restarted.
+/// Show or change which repositories a drone reaches, while it runs
 #[derive(Debug, Args)]
 pub(super) struct RepoArgs {
     #[command(subcommand)]
-    command: Command,
+    command: RepoCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
-    List(List),
-    Connect(Connect),
-    Disconnect(Disconnect),
-}
-
-/// Show what a drone may reach
-#[derive(Debug, Args)]
-struct List {
-    /// The drone's name or owner/repo
-    drone: String,
-}
-
-/// Grant a drone a repository, or change its permissions on one
-///
-/// The App must be installed on the repository's account; the repository may belong to any account.
-/// Without permissions a new grant gets those of the configuration ([[grants]], else [drone]
-/// permissions), and one that is there stays as it is.
-#[derive(Debug, Args)]
-struct Connect {
-    /// The drone's name or owner/repo
-    drone: String,
-    /// The repository to grant
-    #[arg(value_name = "OWNER/REPO")]
-    repo: String,
-    /// Exactly these, such as contents=read,issues=write; `default`: those of the configuration;
-    /// +workflows=write: in addition to what is granted
-    #[arg(long, value_name = "PERMISSIONS", value_parser = permissions, conflicts_with = "read_only")]
-    permissions: Option<WantedPermissions>,
-    /// Those of the configuration, for reading alone
-    #[arg(long)]
-    read_only: bool,
-}
-
-/// Take a repository away from a drone, and revoke the drone's tokens
-///
-/// The repository that the drone was spawned for cannot be taken away.
-#[derive(Debug, Args)]
-struct Disconnect {
-    /// The drone's name or owner/repo
-    drone: String,
-    /// The repository
-    #[arg(value_name = "OWNER/REPO")]
-    repo: String,
+enum RepoCommand {
+    /// Show what a drone reaches
+    List {
+        /// The drone's name or owner/repo
+        drone: String,
+    },
+    /// Let a drone reach one more repository, or change how it does
+    ///
+    /// Holds from the drone's next request on. Without --permissions it gets the configured ones,
+    /// as far as the App has them there.
+    Connect {
+        /// The drone's name or owner/repo
+        drone: String,
+        /// The repository, on the drone's forge
+        #[arg(value_name = "OWNER/REPO")]
+        repo: String,
+        /// Exactly these, such as contents=read,issues=write
+        #[arg(long, value_name = "NAME=LEVEL,...", value_delimiter = ',', value_parser = permission)]
+        permissions: Vec<(String, String)>,
+        /// Nothing above level read
+        #[arg(long)]
+        read_only: bool,
+    },
+    /// Take a repository from a drone, and back the tokens it has
+    Disconnect {
+        /// The drone's name or owner/repo
+        drone: String,
+        /// The repository, on the drone's forge
+        #[arg(value_name = "OWNER/REPO")]
+        repo: String,
+    },
 }
 
 pub(super) async fn run(client: Client, args: RepoArgs, terminal: &Terminal) -> Result<(), Stop> {
     match args.command {
-        Command::List(List { drone }) => list(&client.grants(&drone).await?, terminal),
-        Command::Connect(args) => {
-            let permissions = match args.permissions {
-                _ if args.read_only => WantedPermissions::ReadOnly,
-                Some(wanted) => wanted,
-                None => WantedPermissions::Kept,
-            };
-            let request = ConnectRequest { repo: args.repo, permissions };
-            tell(&client.connect(&args.drone, &request).await?, terminal)
+        RepoCommand::List { drone } => {
+            let grants = client.repositories(&drone).await?;
+            if terminal.json { terminal.json(&grants) } else { terminal.data(&render(&grants)) }
         }
-        Command::Disconnect(args) => {
-            let request = DisconnectRequest { repo: args.repo };
-            tell(&client.disconnect(&args.drone, &request).await?, terminal)
+        RepoCommand::Connect { drone, repo, permissions, read_only } => {
+            let named: Permissions = permissions.into_iter().collect();
+            let permissions = (!named.is_empty()).then_some(named);
+            let request = ConnectRequest { repo, permissions, read_only };
+            let grants = client.connect(&drone, &request).await?;
+            told(&grants, &messages::connected(&grants, &request.repo), terminal)
+        }
+        RepoCommand::Disconnect { drone, repo } => {
+            let grants = client.disconnect(&drone, &repo).await?;
+            told(&grants, &messages::disconnected(&grants, &repo), terminal)
         }
     }
 }
 
-fn list(list: &GrantList, terminal: &Terminal) -> Result<(), Stop> {
+fn told(grants: &DroneGrants, message: &str, terminal: &Terminal) -> Result<(), Stop> {
     if terminal.json {
-        return terminal.json(list);
+        return terminal.json(grants);
     }
-    terminal.data(&render(list))
-}
-
-fn render(list: &GrantList) -> String {
-    let rows: Vec<_> = list
-        .grants
-        .iter()
-        .map(|grant| {
-            let of = if grant.primary { "its own" } else { "" };
-            let permissions = messages::permissions(&grant.permissions);
-            [grant.repo.to_string(), of.to_owned(), permissions]
-        })
-        .collect();
-    table::render(["REPO", "", "PERMISSIONS"], &rows)
-}
-
-fn tell(change: &GrantChange, terminal: &Terminal) -> Result<(), Stop> {
-    if terminal.json {
-        return terminal.json(change);
+    for notice in &grants.notices {
+        terminal.say(notice);
     }
-    for notice in &change.notices {
-        terminal.say(&messages::notice(notice, *terminal));
-    }
-    terminal.say(&printable(&messages::grant_changed(change)));
+    terminal.say(message);
     Ok(())
 }
 
-/// `contents=read,issues=write`, with a `+` in front for more, or `default`.
-fn permissions(text: &str) -> Result<WantedPermissions, String> {
-    if text == "default" {
-        return Ok(WantedPermissions::Configured);
-    }
-    let (list, more) = match text.strip_prefix('+') {
-        Some(list) => (list, true),
-        None => (text, false),
-    };
-    let mut permissions = std::collections::BTreeMap::new();
-    for pair in list.split(',') {
-        let (name, level) = pair.split_once('=').ok_or_else(|| expected(pair))?;
-        if !crate::config::is_permission(name, level) {
-            return Err(expected(pair));
-        }
-        if permissions.insert(name.to_owned(), level.to_owned()).is_some() {
-            return Err(format!("{name} is named twice"));
-        }
-    }
-    Ok(if more {
-        WantedPermissions::Also(permissions)
-    } else {
-        WantedPermissions::Exactly(permissions)
-    })
+fn render(grants: &DroneGrants) -> String {
+    let row = |grant: &GrantView| [grant.repo.to_string(), permissions(&grant.permissions)];
+    table::render(["REPO", "PERMISSIONS"], &grants.grants.iter().map(row).collect::<Vec<_>>())
 }
 
-fn expected(pair: &str) -> String {
-    format!("{pair:?} is not NAME=LEVEL with a level of read, write or admin")
+/// `contents=write, issues=read`.
+pub(super) fn permissions(permissions: &Permissions) -> String {
+    let pairs: Vec<_> = permissions.iter().map(|(name, level)| format!("{name}={level}")).collect();
+    pairs.join(", ")
+}
+
+/// `contents=write`, as GitHub names permissions and levels.
+fn permission(text: &str) -> Result<(String, String), String> {
+    let (name, level) = text.split_once('=').ok_or("NAME=LEVEL is expected")?;
+    let named =
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if !named {
+        return Err(format!("{name:?} is no permission's name, such as contents or pull_requests"));
+    }
+    if !["read", "write", "admin"].contains(&level) {
+        return Err(format!("{level:?} is no level: read, write or admin"));
+    }
+    Ok((name.to_owned(), level.to_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::{ChangeKind, GrantView};
-
-    fn set(pairs: &[(&str, &str)]) -> hatchery_protocol::wire::Permissions {
-        pairs.iter().map(|(name, level)| ((*name).to_owned(), (*level).to_owned())).collect()
-    }
 
     #[test]
-    fn permissions_are_a_list_or_an_addition() {
-        let write = set(&[("contents", "read"), ("issues", "write")]);
-        let exactly = Ok(WantedPermissions::Exactly(write.clone()));
-        assert_eq!(permissions("contents=read,issues=write"), exactly);
-        assert_eq!(permissions("+issues=write,contents=read"), Ok(WantedPermissions::Also(write)));
-        assert_eq!(permissions("default"), Ok(WantedPermissions::Configured));
-        for wrong in [
-            "",
-            "+",
-            "contents",
-            "contents=",
-            "=read",
-            "contents=all",
-            "contents=read,",
-            "Contents=read",
-            "contents=read,contents=write",
-            "contents=read +x=read",
-        ] {
-            assert!(permissions(wrong).is_err(), "accepted {wrong:?}");
+    fn a_permission_has_a_name_and_a_level() {
+        assert_eq!(permission("contents=read"), Ok(("contents".to_owned(), "read".to_owned())));
+        for text in ["contents", "=read", "Contents=read", "contents=all", "a b=read"] {
+            assert!(permission(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn grants_read_well() {
-        let grant = |repo: &str, primary, pairs| GrantView {
+        let grant = |repo: &str, level: &str| GrantView {
+            primary: false,
             repo: repo.parse().expect("a repository"),
             repo_id: 7,
-            permissions: set(pairs),
-            primary,
+            permissions: Permissions::from([
+                ("contents".to_owned(), level.to_owned()),
+                ("metadata".to_owned(), "read".to_owned()),
+            ]),
         };
-        let own = grant("acme/web", true, &[("contents", "write"), ("issues", "write")]);
-        let other = grant("other-org/lib", false, &[("contents", "read")]);
-        let list = GrantList {
+        let grants = DroneGrants {
             drone: "acme-web".parse().expect("a name"),
-            forge: "github.com".parse().expect("a host"),
-            grants: vec![own, other],
-        };
-        insta::assert_snapshot!(render(&list));
-    }
-
-    #[test]
-    fn each_change_says_what_is_so_now() {
-        let change = |change, pairs| GrantChange {
-            drone: "acme-web".parse().expect("a name"),
-            repo: "acme/lib".parse().expect("a repository"),
-            permissions: set(pairs),
-            change,
+            grants: vec![grant("acme/web", "write"), grant("acme/shared-library", "read")],
             notices: vec![],
         };
-        let read = &[("contents", "read"), ("metadata", "read")];
-        let said = [
-            change(ChangeKind::Connected, read),
-            change(ChangeKind::Changed, read),
-            change(ChangeKind::Unchanged, read),
-            change(ChangeKind::Disconnected, &[]),
-            change(ChangeKind::Unchanged, &[]),
-        ];
-        insta::assert_snapshot!(said.map(|one| messages::grant_changed(&one) + "\n").concat());
+        insta::assert_snapshot!(render(&grants));
     }
 }

@@ -35,6 +35,22 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Every error with its place, a line each: `FILE:LINE: KEY: what is wrong`.
+    pub fn places(&self) -> Vec<String> {
+        let Self::Wrong { path, problems } = self else { return vec![] };
+        let line = |problem: &Problem| {
+            let place = format!("{}:{}", path.display(), problem.line);
+            if problem.key.is_empty() {
+                format!("{place}: {}", problem.message)
+            } else {
+                format!("{place}: {}: {}", problem.key, problem.message)
+            }
+        };
+        problems.iter().map(line).collect()
+    }
+}
+
 fn count(problems: usize) -> String {
     if problems == 1 { "an error".to_owned() } else { format!("{problems} errors") }
 }
@@ -69,6 +85,13 @@ fn parse(text: &str, path: &Path, locations: &Locations<'_>) -> Result<Config, C
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(ConfigError::Wrong { path: path.to_owned(), problems }),
     }
+}
+
+/// A configuration as root has it where no variable of ours is set.
+#[cfg(test)]
+pub(super) fn parse_for_tests(text: &str) -> Config {
+    let locations = Locations { root: true, variable: &|_| None, executable: None };
+    parse(text, Path::new("/etc/hatchery/config.toml"), &locations).expect("a configuration")
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hatchery_protocol::wire::{GitIdentity, Permissions};
 use toml::de::DeValue;
@@ -17,9 +18,10 @@ use super::valid::{
     Config, DroneDefaults, DroneFeature, FeatureConfig, GrantRule, Limits, NetworkConfig,
     PolicyRule, Programs, SshConfig,
 };
-use super::values::{parse_any_url, parse_pool, parse_size};
+use super::values::{parse_any_url, parse_duration, parse_pool, parse_size};
 
 const SIZE: &str = "a size such as \"8GiB\"";
+const DURATION: &str = "a duration such as \"2h\", \"30m\" or \"90s\"";
 const TEXTS: &str = "an array of strings";
 const PATTERNS: &str = "an array of patterns such as \"acme/*\"";
 const PERMISSIONS: &str = "permissions such as { contents = \"write\" }, each read, write or admin";
@@ -37,8 +39,13 @@ pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
     ("statuses", "read"),
 ];
 
+/// How long a lifecycle hook may take unless `[limits] hook_timeout` says otherwise: a cold build of
+/// something large.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// Registries that images and features may come from unless `[registries] allow` says otherwise.
-const REGISTRIES: [&str; 5] = ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
+pub const DEFAULT_REGISTRIES: [&str; 5] =
+    ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
 
 /// The whole file; `None` where something that has no default is missing or wrong.
 pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> Option<Config> {
@@ -50,24 +57,24 @@ pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> 
     let network = network(root.section("network"));
     let features = features(root.section("features"));
     let registries_allow = registries(root.section("registries"));
-    let grants = root.sections("grants").into_iter().filter_map(grant_rule).collect();
-    let policy = root.sections("policy").into_iter().map(policy_rule).collect();
+    let grants: Vec<_> = root.sections("grants").into_iter().filter_map(grant_rule).collect();
+    let policy: Vec<_> = root.sections("policy").into_iter().map(policy_rule).collect();
     let programs = programs(root.section("programs"), at);
     check_tailnet(root.section("tailnet"));
     check_dotfiles(root.section("dotfiles"));
     root.finish();
     let paths = at.paths(Some(file));
     forges.map(|forges| Config {
-        limits,
-        drone,
+        limits: limits.into(),
+        drone: drone.into(),
         forges,
-        git_identity,
-        ssh,
-        network,
-        features,
-        registries_allow,
-        grants,
-        policy,
+        git_identity: git_identity.into(),
+        ssh: ssh.into(),
+        network: network.into(),
+        features: features.into(),
+        registries_allow: registries_allow.into(),
+        grants: grants.into(),
+        policy: policy.into(),
         programs,
         paths,
     })
@@ -80,6 +87,7 @@ fn limits(mut section: Section<'_>) -> Limits {
         free_memory_floor: section.read("free_memory_floor", SIZE, size).unwrap_or(1 << 30),
         free_disk_floor: section.read("free_disk_floor", SIZE, size).unwrap_or(5 << 30),
         build_concurrency: section.read("build_concurrency", "1 or more", positive).unwrap_or(2),
+        hook_timeout: section.read("hook_timeout", DURATION, duration).unwrap_or(HOOK_TIMEOUT),
     };
     section.finish();
     limits
@@ -157,7 +165,7 @@ fn features(mut section: Section<'_>) -> FeatureConfig {
 fn registries(mut section: Section<'_>) -> Vec<String> {
     let allow = section.read("allow", TEXTS, texts);
     section.finish();
-    allow.unwrap_or_else(|| REGISTRIES.map(str::to_owned).into())
+    allow.unwrap_or_else(|| DEFAULT_REGISTRIES.map(str::to_owned).into())
 }
 
 fn grant_rule(mut section: Section<'_>) -> Option<GrantRule> {
@@ -270,6 +278,10 @@ fn size(value: &DeValue<'_>) -> Option<u64> {
     parse_size(value.as_str()?)
 }
 
+fn duration(value: &DeValue<'_>) -> Option<Duration> {
+    parse_duration(value.as_str()?)
+}
+
 fn integer(value: &DeValue<'_>) -> Option<i64> {
     let number = value.as_integer()?;
     i64::from_str_radix(number.as_str(), number.radix()).ok()
@@ -304,7 +316,7 @@ fn permissions(value: &DeValue<'_>) -> Option<Permissions> {
 }
 
 /// Whether this is how a forge writes a permission: which ones there are differs by its version.
-pub fn is_permission(name: &str, level: &str) -> bool {
+fn is_permission(name: &str, level: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     !name.is_empty() && name.bytes().all(legal) && matches!(level, "read" | "write" | "admin")
 }

@@ -3,12 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::lifecycle::failure::{Failure, FailureKind};
-pub use crate::lifecycle::request::{
-    ConnectRequest, DisconnectRequest, DroneRef, SlayRequest, SpawnRequest, WantedPermissions,
-};
+pub use crate::lifecycle::request::{ConnectRequest, DroneRef, SlayRequest, SpawnRequest};
 pub use crate::lifecycle::view::{
-    ChangeKind, DroneList, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan,
-    GrantChange, GrantList, GrantView, Phase, Step,
+    DroneGrants, DroneList, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan,
+    GrantView, Phase, Step,
 };
 pub use crate::records::SpawnChoices;
 

@@ -19,9 +19,8 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api::{
-    ConnectRequest, DisconnectRequest, DroneList, DroneStatus, Event, ExecPlan, Failure,
-    FailureKind, GrantChange, GrantList, OPERATION_HEADER, Problem, SlayRequest, SpawnRequest,
-    Version,
+    ConnectRequest, DroneGrants, DroneList, DroneStatus, Event, ExecPlan, Failure, FailureKind,
+    OPERATION_HEADER, Problem, SlayRequest, SpawnRequest, Version,
 };
 use super::segment::encode;
 
@@ -108,15 +107,15 @@ impl Client {
         self.ask(Method::POST, &drone_path(drone, "/adopt"), CHANGE).await
     }
 
-    /// What a drone may reach.
+    /// What a drone reaches.
     ///
     /// # Errors
     /// The host agent's failure, or none answers.
-    pub async fn grants(&self, drone: &str) -> Result<GrantList, Failure> {
-        self.ask(Method::GET, &drone_path(drone, "/grants"), ANSWER).await
+    pub async fn repositories(&self, drone: &str) -> Result<DroneGrants, Failure> {
+        self.ask(Method::GET, &drone_path(drone, "/repositories"), ANSWER).await
     }
 
-    /// Grants a drone a repository, or other permissions on one.
+    /// Lets a drone reach a repository, or changes how it does.
     ///
     /// # Errors
     /// The host agent's failure, or none answers.
@@ -124,20 +123,18 @@ impl Client {
         &self,
         drone: &str,
         request: &ConnectRequest,
-    ) -> Result<GrantChange, Failure> {
-        self.change(&drone_path(drone, "/connect"), request).await
+    ) -> Result<DroneGrants, Failure> {
+        let body = serde_json::to_vec(request).map_err(|error| self.broke_off(&error))?;
+        self.ask_with(Method::POST, &drone_path(drone, "/repositories"), body.into(), CHANGE).await
     }
 
-    /// Takes a grant away.
+    /// Takes a repository from a drone.
     ///
     /// # Errors
     /// The host agent's failure, or none answers.
-    pub async fn disconnect(
-        &self,
-        drone: &str,
-        request: &DisconnectRequest,
-    ) -> Result<GrantChange, Failure> {
-        self.change(&drone_path(drone, "/disconnect"), request).await
+    pub async fn disconnect(&self, drone: &str, repo: &str) -> Result<DroneGrants, Failure> {
+        let path = drone_path(drone, &format!("/repositories/{}", encode(repo)));
+        self.ask(Method::DELETE, &path, CHANGE).await
     }
 
     /// Starts a spawn.
@@ -191,25 +188,17 @@ impl Client {
         path: &str,
         limit: Duration,
     ) -> Result<T, Failure> {
-        let answer = self.send(method, path, Bytes::new(), limit).await?;
-        self.read(answer, limit).await
+        self.ask_with(method, path, Bytes::new(), limit).await
     }
 
-    async fn change<T: DeserializeOwned>(
+    async fn ask_with<T: DeserializeOwned>(
         &self,
+        method: Method,
         path: &str,
-        request: &impl Serialize,
-    ) -> Result<T, Failure> {
-        let body = serde_json::to_vec(request).map_err(|error| self.broke_off(&error))?;
-        let answer = self.send(Method::POST, path, body.into(), CHANGE).await?;
-        self.read(answer, CHANGE).await
-    }
-
-    async fn read<T: DeserializeOwned>(
-        &self,
-        answer: Answer,
+        body: Bytes,
         limit: Duration,
     ) -> Result<T, Failure> {
+        let answer = self.send(method, path, body, limit).await?;
         let bytes = self.accepted(answer).await?.collect(limit).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.broke_off(&error))
     }

@@ -7,8 +7,8 @@ use hatchery_protocol::DroneName;
 use tokio::sync::broadcast;
 
 use super::api::{
-    ConnectRequest, DisconnectRequest, DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure,
-    GrantChange, GrantList, SlayRequest, SpawnRequest,
+    ConnectRequest, DroneGrants, DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure,
+    SlayRequest, SpawnRequest,
 };
 use crate::credentials::Forge;
 use crate::lifecycle::engine::ContainerEngine;
@@ -41,17 +41,17 @@ pub trait Drones: Send + Sync + 'static {
     fn burrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn unburrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn adopt(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
-    fn grants(&self, drone: &DroneName) -> Answer<GrantList>;
+    fn repositories(&self, drone: &DroneName) -> Answer<DroneGrants>;
     fn connect(
         &self,
         drone: &DroneName,
-        request: ConnectRequest,
-    ) -> impl Future<Output = Answer<GrantChange>> + Send;
+        request: &ConnectRequest,
+    ) -> impl Future<Output = Answer<DroneGrants>> + Send;
     fn disconnect(
         &self,
         drone: &DroneName,
-        request: DisconnectRequest,
-    ) -> impl Future<Output = Answer<GrantChange>> + Send;
+        repo: &str,
+    ) -> impl Future<Output = Answer<DroneGrants>> + Send;
     fn list(&self) -> impl Future<Output = Answer<DroneList>> + Send;
     fn status(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn exec_plan(&self, drone: &DroneName) -> impl Future<Output = Answer<ExecPlan>> + Send;
@@ -97,20 +97,16 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
         Self::adopt(self, drone).await
     }
 
-    fn grants(&self, drone: &DroneName) -> Answer<GrantList> {
-        Self::grants(self, drone)
+    fn repositories(&self, drone: &DroneName) -> Answer<DroneGrants> {
+        Self::repositories(self, drone)
     }
 
-    async fn connect(&self, drone: &DroneName, request: ConnectRequest) -> Answer<GrantChange> {
+    async fn connect(&self, drone: &DroneName, request: &ConnectRequest) -> Answer<DroneGrants> {
         Self::connect(self, drone, request).await
     }
 
-    async fn disconnect(
-        &self,
-        drone: &DroneName,
-        request: DisconnectRequest,
-    ) -> Answer<GrantChange> {
-        Self::disconnect(self, drone, request).await
+    async fn disconnect(&self, drone: &DroneName, repo: &str) -> Answer<DroneGrants> {
+        Self::disconnect(self, drone, repo).await
     }
 
     async fn list(&self) -> Answer<DroneList> {

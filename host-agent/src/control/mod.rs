@@ -8,9 +8,6 @@
 //! | `GET /v1/drones/{drone}` | [`api::DroneStatus`] |
 //! | `POST /v1/drones/{drone}/burrow`, `/unburrow`, `/adopt` | [`api::DroneStatus`] |
 //! | `POST /v1/drones/{drone}/rebuild`, `/slay` | events; slay takes [`api::SlayRequest`] |
-//! | `GET /v1/drones/{drone}/grants` | [`api::GrantList`] |
-//! | `POST /v1/drones/{drone}/connect` | [`api::ConnectRequest`]; [`api::GrantChange`] |
-//! | `POST /v1/drones/{drone}/disconnect` | [`api::DisconnectRequest`]; [`api::GrantChange`] |
 //! | `GET /v1/drones/{drone}/exec` | [`api::ExecPlan`] |
 //! | `GET /v1/drones/{drone}/logs?source=spawn` or `container` | text |
 //! | `GET /v1/events` | events of all drones until the client leaves |
@@ -24,6 +21,7 @@
 pub mod api;
 pub mod client;
 mod drones;
+mod group;
 mod operations;
 mod reply;
 mod route;
@@ -31,3 +29,4 @@ mod segment;
 pub mod server;
 
 pub use drones::Drones;
+pub use group::{CONTROL_GROUP, control_group};

@@ -53,9 +53,9 @@ pub enum Event {
     Revoke,
     /// Somebody who is no process of the drone was turned away at its socket.
     Attest,
-    /// A repository was granted, or its permissions changed; `reason` says by what.
+    /// A drone may reach a repository, with these permissions; `reason` says by what.
     Grant,
-    /// A grant was taken away.
+    /// A drone may no longer reach a repository.
     Withdraw,
     /// The policy decided about something that the repository asks for; see `verdict`.
     Policy,

@@ -7,20 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hatchery_protocol::wire::Permissions;
-use hatchery_protocol::{DroneName, RepoName};
+use hatchery_protocol::{DroneName, RepoId, RepoName};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::{Audit, Event, Line};
 use super::cache::{Answer, Cache, Landing};
-use super::forge::{Forge, ForgeError, MintRequest};
+use super::forge::{Forge, ForgeError, ForgeRepository, MintRequest};
 use super::grants::{self, Scope};
 use super::installations::Installations;
 use super::permissions;
 use super::refusals::Refusals;
 use super::revoke::Revoker;
 use super::token::{Live, TokenError};
+use super::vault::{Left, Vault};
 use crate::records::{Grant, Record, RecordStore};
 
 /// How often tokens in use are looked over for a refresh.
@@ -39,6 +40,7 @@ pub struct Broker<F> {
     pub(super) refusals: Mutex<Refusals>,
     cache: Mutex<Cache>,
     revoker: Revoker<F>,
+    vault: Arc<Vault>,
     pub(super) tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -47,8 +49,10 @@ impl<F: Forge> Broker<F> {
     /// Idle.
     pub fn new(forge: Arc<F>, records: Arc<RecordStore>, audit: Arc<Audit>) -> Arc<Self> {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let vault = Arc::new(Vault::default());
         let revoker =
-            Revoker::new(Arc::clone(&forge), Arc::clone(&audit), tasks.clone(), stop.clone());
+            Revoker::new(Arc::clone(&forge), Arc::clone(&audit), tasks.clone(), stop.clone())
+                .with_vault(Arc::clone(&vault));
         let installations = Installations::new(Arc::clone(&forge));
         let (cache, refusals) = (Mutex::default(), Mutex::default());
         Arc::new(Self {
@@ -59,9 +63,42 @@ impl<F: Forge> Broker<F> {
             refusals,
             cache,
             revoker,
+            vault,
             tasks,
             stop,
         })
+    }
+
+    /// Where live tokens are kept beyond the end of this process.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// Takes over a token of the host agent before this one. It is served to nobody, as its scope
+    /// was not kept; it ends with its drone's next revocation, or now where nobody needs it.
+    pub fn take_over(&self, left: Left) {
+        let Left { drone, live, ending } = left;
+        if ending || self.records.find(&drone).is_none() {
+            drop(self.revoker.revoke(drone, live));
+        } else {
+            self.cache().remember(&drone, live, OffsetDateTime::now_utc());
+        }
+    }
+
+    /// Finds a repository on its forge. The forge takes a token for that, which must be taken back
+    /// even if whoever asked does not wait for the answer.
+    ///
+    /// # Errors
+    /// As [`Forge::repository`].
+    pub async fn find(&self, repo: &RepoId) -> Result<ForgeRepository, ForgeError> {
+        let (forge, wanted) = (Arc::clone(&self.forge), repo.clone());
+        let finding = self.tasks.spawn(async move { forge.repository(&wanted).await });
+        let found = finding.await.unwrap_or_else(|error| {
+            let message = format!("the search for {repo} broke off: {error}");
+            Err(ForgeError::Unreachable { host: repo.host.clone(), message })
+        })?;
+        self.installations.found(&repo.host, &found);
+        Ok(found)
     }
 
     /// A token for `scope` with more than `min_valid` of its life left, where the forge can be
@@ -143,6 +180,8 @@ impl<F: Forge> Broker<F> {
             }
             other => other,
         }?;
+        // Before anybody has it: killed from now on, this process leaves it to the next one.
+        self.vault.put(&landing.drone, &minted).await;
         let mut line = Line::new(Event::Mint, &landing.drone).token(&minted.sha256);
         line.container = record.container_id.as_deref();
         line.repository = Some(minted.repository_list());
@@ -242,6 +281,7 @@ impl<F: Forge> Broker<F> {
                 _ = ticks.tick() => {
                     let due = self.cache().sweep(OffsetDateTime::now_utc());
                     due.into_iter().for_each(|landing| self.fly(landing));
+                    self.vault.sweep(OffsetDateTime::now_utc()).await;
                 }
             }
         }
@@ -348,6 +388,26 @@ mod tests {
         let (answer, ()) = tokio::join!(second, async { gate.open() });
         assert!(answer.is_ok());
         assert_eq!(rig.forge.mints(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_on_a_search_leaves_no_token() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let repo = rig.drone(&[("acme/web", WRITE)]).repo.clone();
+        let gate = rig.forge.hold_mint();
+        let searching = {
+            let broker = Arc::clone(&broker);
+            tokio::spawn(async move { broker.find(&repo).await.map(drop) })
+        };
+        gate.arrived().await;
+        searching.abort();
+        gate.open();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        broker.run(stop).await;
+        assert_eq!(rig.forge.mints(), 1);
+        assert!(rig.forge.state(|state| state.tokens.is_empty()), "it was taken back");
     }
 
     #[tokio::test]
@@ -487,6 +547,8 @@ mod tests {
         broker.clear(&record.drone);
         let moved = ask(&broker, &record, &["acme/web"]).await.expect("by its old name");
         assert_eq!(moved.repository_list(), "other/site");
+        let record = rig.records.find(&record.drone).expect("the record");
+        assert_eq!(record.name_now().to_string(), "other/site", "as the mint told");
         let by_new_name = ask(&broker, &record, &["other/site"]).await.expect("by its new name");
         assert_eq!(by_new_name.sha256, moved.sha256);
     }

@@ -239,6 +239,11 @@ impl Cache {
             .unwrap_or_default()
     }
 
+    /// Notes a token that was minted elsewhere, to be taken back with the others.
+    pub fn remember(&mut self, drone: &DroneName, live: Arc<Live>, now: OffsetDateTime) {
+        self.shelf(drone, now).minted.push(live);
+    }
+
     /// Forgets a drone that is no more.
     pub fn remove(&mut self, drone: &DroneName) {
         self.shelves.remove(drone);

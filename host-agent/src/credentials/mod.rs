@@ -12,15 +12,19 @@ mod cgroup;
 pub mod forge;
 mod grants;
 mod installations;
+pub mod keeper;
+mod kept_sockets;
 pub mod permissions;
 mod refusals;
 mod renames;
 mod revoke;
 mod socket;
 pub mod token;
+mod vault;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +44,8 @@ use crate::secret::Token;
 use attest::{Attested, Refusal};
 use audit::{Audit, Event, Line};
 use broker::Broker;
+use keeper::{Keeper, Kept};
+use kept_sockets::KeptSockets;
 use token::{Live, TokenError};
 
 /// How long a closing socket's connections may take to end.
@@ -75,6 +81,7 @@ pub struct Credentials<F> {
     broker: Arc<Broker<F>>,
     /// PEM of the private CAs, by forge.
     authorities: BTreeMap<ForgeHost, String>,
+    kept: Arc<KeptSockets>,
     open: Mutex<HashMap<DroneName, Open>>,
     opened: mpsc::UnboundedSender<DroneSocket>,
     sockets: Mutex<Option<mpsc::UnboundedReceiver<DroneSocket>>>,
@@ -101,7 +108,45 @@ impl<F: Forge> Credentials<F> {
         }
         let (opened, sockets) = mpsc::unbounded_channel();
         let (open, sockets) = (Mutex::default(), Mutex::new(Some(sockets)));
-        Ok(Self { forge, records, config, audit, broker, authorities, open, opened, sockets })
+        let kept = Arc::default();
+        Ok(Self { forge, records, config, audit, broker, authorities, kept, open, opened, sockets })
+    }
+
+    /// Has sockets and live tokens kept beyond the end of this process, and takes over what was
+    /// kept for it: names and descriptors. Before anything else happens.
+    pub async fn use_keeper(&self, keeper: Arc<dyn Keeper>, kept: Vec<(String, OwnedFd)>) {
+        self.kept.use_keeper(Arc::clone(&keeper));
+        self.broker.vault().use_keeper(Arc::clone(&keeper));
+        let (sockets, vault) = (Arc::clone(&self.kept), Arc::clone(self.broker.vault()));
+        let taken = tokio::task::spawn_blocking(move || {
+            let mut tokens = Vec::new();
+            for (name, descriptor) in kept {
+                match name.parse() {
+                    Ok(Kept::Socket { drone, file }) => sockets.inherit(drone, file, descriptor),
+                    Ok(Kept::Tokens { drone, number }) => tokens.push((drone, number, descriptor)),
+                    Err(error) => {
+                        let gone = keeper.let_go(&name).is_ok();
+                        tracing::warn!(name, %error, gone, "a descriptor of nobody's was kept");
+                    }
+                }
+            }
+            vault.take_over(tokens)
+        });
+        for left in taken.await.unwrap_or_default() {
+            self.broker.take_over(left);
+        }
+    }
+
+    /// Opens every drone that has a record, and drops what was kept for others.
+    pub async fn open_all(&self) {
+        for record in self.records.all() {
+            if let Err(error) = self.open_drone(&record.drone).await {
+                tracing::error!(drone = %record.drone, %error, "cannot listen on its socket");
+            }
+        }
+        let sockets = Arc::clone(&self.kept);
+        // Fails only when the runtime ends.
+        let _ = tokio::task::spawn_blocking(move || sockets.close_others()).await;
     }
 
     /// Finds a repository on its forge.
@@ -109,9 +154,7 @@ impl<F: Forge> Credentials<F> {
     /// # Errors
     /// As [`Forge::repository`].
     pub async fn resolve(&self, repo: &RepoId) -> Result<ForgeRepository, ForgeError> {
-        let found = self.forge.repository(repo).await?;
-        self.broker.found(&repo.host, &found);
-        Ok(found)
+        self.broker.find(repo).await
     }
 
     /// Makes the drone's socket directory and listens on its socket. A drone that has one already
@@ -129,7 +172,8 @@ impl<F: Forge> Credentials<F> {
             open.insert(drone.clone(), Open { stop: stop.clone(), tasks: tasks.clone() });
         }
         let (sockets, name) = (self.config.paths.sockets(), drone.clone());
-        let listening = tokio::task::spawn_blocking(move || socket::listen(&sockets, &name)).await;
+        let kept = Arc::clone(&self.kept);
+        let listening = tokio::task::spawn_blocking(move || kept.listen(&sockets, &name)).await;
         match listening.map_err(io::Error::other).and_then(|result| result) {
             Ok(listener) => {
                 let drone = drone.clone();
@@ -154,6 +198,9 @@ impl<F: Forge> Credentials<F> {
             if tokio::time::timeout(CLOSE_PATIENCE, tasks.wait()).await.is_err() {
                 tracing::warn!(%drone, "connections to the drone's socket are slow to end");
             }
+            let (kept, name) = (Arc::clone(&self.kept), drone.clone());
+            // Fails only when the runtime ends.
+            let _ = tokio::task::spawn_blocking(move || kept.close(&name)).await;
         }
         // Once more: a request that was under way may have filled it again.
         self.broker.clear(drone);
@@ -331,7 +378,7 @@ impl<F: Forge> Credentials<F> {
     }
 
     async fn git_identity(&self, host: &ForgeHost) -> Option<hatchery_protocol::wire::GitIdentity> {
-        if let Some(configured) = &self.config.git_identity {
+        if let Some(configured) = self.config.git_identity.as_ref() {
             return Some(configured.clone());
         }
         let asked = tokio::time::timeout(IDENTITY_PATIENCE, self.forge.bot_identity(host)).await;

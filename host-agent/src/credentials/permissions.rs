@@ -27,11 +27,6 @@ pub fn includes(grant: &Permissions, wanted: &Permissions) -> bool {
     })
 }
 
-/// The same permissions for reading alone.
-pub fn read_only(permissions: &Permissions) -> Permissions {
-    permissions.keys().map(|name| (name.clone(), "read".to_owned())).collect()
-}
-
 /// The lower of two levels; `None` where they cannot be compared.
 fn lower<'a>(one: &'a str, other: &'a str) -> Option<&'a str> {
     let rank = |level: &str| ["read", "write", "admin"].iter().position(|known| *known == level);

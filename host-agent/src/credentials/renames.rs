@@ -12,11 +12,11 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use hatchery_protocol::wire::Permissions;
-use hatchery_protocol::{DroneName, ForgeHost, RepoName};
+use hatchery_protocol::{DroneName, RepoName};
 use time::OffsetDateTime;
 
 use super::broker::Broker;
-use super::forge::{Forge, ForgeError, ForgeRepository, InstallationId, MintRequest};
+use super::forge::{Forge, ForgeError, InstallationId, MintRequest};
 use super::token::TokenError;
 use crate::records::{ForgeRepoId, Grant, Record};
 
@@ -157,11 +157,6 @@ impl<F: Forge> Broker<F> {
         self.refusals().since(drone, then)
     }
 
-    /// A search for this repository found it.
-    pub fn found(&self, host: &ForgeHost, repository: &ForgeRepository) {
-        self.installations.found(host, repository);
-    }
-
     /// A drone was granted a repository of this name.
     pub fn granted(&self, drone: &DroneName, name: &RepoName) {
         self.refusals().granted(drone, name);
@@ -169,5 +164,140 @@ impl<F: Forge> Broker<F> {
 
     fn refusals(&self) -> std::sync::MutexGuard<'_, super::refusals::Refusals> {
         self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use local_forge::{RepositoryChange, RepositorySpec};
+
+    use super::super::audit::Audit;
+    use super::super::grants;
+    use super::*;
+    use crate::adapters::github::GitHub;
+    use crate::adapters::github::rig::{Rig, names, rig};
+
+    const WRITE: &[(&str, &str)] = &[("contents", "write")];
+
+    fn broker(rig: &Rig) -> Arc<Broker<GitHub>> {
+        std::fs::create_dir_all(&rig.config.paths.state).expect("a directory");
+        let audit = Arc::new(Audit::open(&rig.config.paths.audit()).expect("the log"));
+        Broker::new(Arc::clone(&rig.github), Arc::clone(&rig.records), audit)
+    }
+
+    fn rename(rig: &Rig, from: (&str, &str), to: (&str, &str)) {
+        let change = RepositoryChange {
+            owner: Some(to.0.to_owned()),
+            name: Some(to.1.to_owned()),
+            ..Default::default()
+        };
+        rig.forge.change_repository(from.0, from.1, &change).expect("renamed");
+    }
+
+    /// Has a drone refused a name, and waits for what that causes.
+    async fn refused(broker: &Arc<Broker<GitHub>>, record: &Record, name: &str) {
+        let asked = names(&[name]);
+        let error = grants::scope(record, &asked).expect_err("not granted");
+        broker.was_refused(record, &asked, &error);
+        broker.tasks.close();
+        broker.tasks.wait().await;
+        broker.tasks.reopen();
+    }
+
+    fn now(rig: &Rig, record: &Record) -> Arc<Record> {
+        rig.records.find(&record.drone).expect("the record")
+    }
+
+    #[tokio::test]
+    async fn a_refused_name_has_the_drones_own_repositories_looked_at_and_nothing_else() {
+        let rig = rig().await;
+        let broker = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE), ("other/tools", WRITE)]);
+        rename(&rig, ("acme", "web"), ("acme", "site"));
+        rename(&rig, ("other", "tools"), ("acme", "tools"));
+        refused(&broker, &record, "acme/site").await;
+        let record = now(&rig, &record);
+        for (name, was) in [("acme/site", "acme/web"), ("acme/tools", "other/tools")] {
+            let [new, old] = [name, was].map(|name| grants::scope(&record, &names(&[name])));
+            assert_eq!(new.expect("by its new name"), old.expect("by its old name"), "{name}");
+        }
+        assert_eq!(rig.live_tokens(), Vec::<String>::new(), "the token for looking is taken back");
+        let asked_by_name = rig.forge.calls().iter().any(|call| call.path.contains("site"));
+        assert!(!asked_by_name, "{:?}", rig.forge.calls());
+        assert_eq!(record.grant_version, 1, "a name is no grant");
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_refused_names_costs_the_forge_one_look() {
+        let rig = rig().await;
+        let broker = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        for number in 0..20 {
+            refused(&broker, &record, &format!("acme/r{number}")).await;
+        }
+        assert_eq!(rig.forge.mints(), 1);
+        assert_eq!(broker.refused_since(&record.drone, OffsetDateTime::UNIX_EPOCH).len(), 16);
+    }
+
+    #[tokio::test]
+    async fn names_told_a_moment_ago_and_those_of_others_cause_no_call() {
+        let rig = rig().await;
+        let broker = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let other = Record {
+            drone: "acme-api".parse().expect("a name"),
+            repo: rig.repo("acme/api"),
+            repo_id: rig.id("acme/api"),
+            grants: vec![Grant::new(
+                rig.id("acme/api"),
+                rig.repo("acme/api").name,
+                crate::adapters::github::rig::permissions(WRITE),
+            )],
+            ..crate::records::tests::record("acme-api")
+        };
+        rig.records.create(other).expect("a record");
+        refused(&broker, &record, "acme/api").await;
+        assert_eq!(rig.forge.calls().len(), 0, "another drone's repository");
+        broker.installations.named(&record.repo.host, [rig.id("acme/web")]);
+        refused(&broker, &record, "acme/docs").await;
+        assert_eq!(rig.forge.calls().len(), 0, "the names are fresh");
+    }
+
+    #[tokio::test]
+    async fn a_repository_that_is_lost_does_not_hide_the_names_of_others() {
+        let rig = rig().await;
+        let broker = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE), ("acme/api", WRITE)]);
+        let stranger =
+            RepositorySpec { owner: "stranger".into(), name: "x".into(), ..Default::default() };
+        rig.forge.create_repository(&stranger).await.expect("an account without the App");
+        // Known to be in one installation, until one of them leaves it.
+        for grant in &record.grants {
+            broker.installations.of(&record.repo.host, grant).await.expect("installed");
+        }
+        rename(&rig, ("acme", "api"), ("stranger", "api"));
+        rename(&rig, ("acme", "web"), ("acme", "site"));
+        refused(&broker, &record, "acme/site").await;
+        assert_eq!(now(&rig, &record).name_now().to_string(), "acme/site");
+    }
+
+    #[tokio::test]
+    async fn an_old_name_that_another_repository_has_now_opens_nothing_of_it() {
+        let rig = rig().await;
+        let broker = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE)]);
+        let id = rig.id("acme/web");
+        rename(&rig, ("acme", "web"), ("other", "web"));
+        let spec =
+            RepositorySpec { owner: "acme".into(), name: "web".into(), ..Default::default() };
+        rig.forge.create_repository(&spec).await.expect("another under the old name");
+        let scope = grants::scope(&record, &names(&["acme/web"])).expect("granted by id");
+        let min_valid = Duration::from_secs(300);
+        let live = broker.token_for(&record, &scope, min_valid).await.expect("a token");
+        let opens = rig
+            .forge
+            .state(|state| state.tokens.iter().map(|t| t.repositories.clone()).collect::<Vec<_>>());
+        assert_eq!(opens, [Some(vec![id])], "the one that was granted, in its new account");
+        assert_eq!(live.repository_list(), "other/web");
     }
 }

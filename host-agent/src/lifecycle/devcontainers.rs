@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use crate::config::format_duration;
+
 /// Something that a child process said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputLine {
@@ -66,8 +68,8 @@ pub struct HooksRequest {
     pub container: String,
     /// Compose project, where there is one.
     pub project: Option<String>,
-    /// How long they may take.
-    pub limit: Duration,
+    /// How long each of them may take.
+    pub hook_limit: Duration,
 }
 
 /// Why the CLI did not do it.
@@ -84,6 +86,14 @@ pub enum DevcontainerError {
     Deadline {
         /// The subcommand.
         command: &'static str,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// A hook took too long: it is waited for no more.
+    #[error("{hook} did not end within {}", format_duration(*limit))]
+    Hook {
+        /// `postCreateCommand` and the like.
+        hook: String,
         /// How long it was waited for.
         limit: Duration,
     },

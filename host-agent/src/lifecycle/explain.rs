@@ -112,6 +112,9 @@ impl From<DevcontainerError> for Failure {
                 .caused_by(source)
                 .hint("install it: `npm install -g @devcontainers/cli`")
                 .hint("is it elsewhere? set [programs] devcontainer"),
+            DevcontainerError::Hook { .. } => {
+                failure.hint("does it wait for something? for more time set [limits] hook_timeout")
+            }
             DevcontainerError::Failed { .. } | DevcontainerError::Deadline { .. } => failure,
         }
     }
@@ -151,10 +154,4 @@ pub fn exists(record: &Record) -> Failure {
 pub fn no_drone(drone: &dyn std::fmt::Display) -> Failure {
     Failure::new(FailureKind::NoDrone, format!("there is no drone {drone}"))
         .hint("see which there are: `hatchery list`")
-}
-
-/// Permissions that are none.
-pub fn permissions(message: String) -> Failure {
-    Failure::new(FailureKind::Usage, message)
-        .hint("name them with their levels, read, write or admin: contents=read,issues=write")
 }

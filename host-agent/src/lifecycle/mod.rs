@@ -19,10 +19,9 @@ pub mod view;
 mod adopt;
 mod burrow;
 mod compose_memo;
-mod connect;
-mod disconnect;
 mod exec_plan;
 mod explain;
+mod grants;
 mod journal;
 mod known;
 mod labels;
@@ -59,10 +58,10 @@ use engine::ContainerEngine;
 use journal::Journal;
 use known::Known;
 use operations::Operations;
-use request::{ConnectRequest, DisconnectRequest, DroneRef, SlayRequest, SpawnRequest};
+use request::{ConnectRequest, DroneRef, SlayRequest, SpawnRequest};
 use seal::SealKey;
 use telling::{LogFile, Telling};
-use view::{DroneList, DroneStatus, Event, ExecPlan, GrantChange, GrantList};
+use view::{DroneGrants, DroneList, DroneStatus, Event, ExecPlan};
 
 /// Everything that can be done to drones.
 pub struct Lifecycle<F, E> {
@@ -76,8 +75,6 @@ pub struct Lifecycle<F, E> {
     operations: Operations,
     /// Held while a name and a place are taken.
     reserving: Mutex<()>,
-    /// Held while grants change.
-    granting: Mutex<()>,
     /// Cancelled when the host agent stops: operations under way are rolled back.
     stopping: CancellationToken,
 }
@@ -110,7 +107,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             known: Known::default(),
             operations: Operations::default(),
             reserving: Mutex::default(),
-            granting: Mutex::default(),
             stopping: CancellationToken::new(),
         })
     }
@@ -200,36 +196,32 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.adopt_drone(drone).await
     }
 
-    /// What a drone may reach.
+    /// What a drone reaches.
     ///
     /// # Errors
     /// When there is none.
-    pub fn grants(&self, drone: &DroneName) -> Result<GrantList, Failure> {
+    pub fn repositories(&self, drone: &DroneName) -> Result<DroneGrants, Failure> {
         self.grants_of(drone)
     }
 
-    /// Grants a drone a repository, or other permissions on one.
+    /// Lets a drone reach a repository, or changes how it does, from its next request on.
     ///
     /// # Errors
-    /// When the forge does not know it or the App is not installed there.
+    /// When there is no such drone or repository, or the App cannot give the permissions.
     pub async fn connect(
         &self,
         drone: &DroneName,
-        request: ConnectRequest,
-    ) -> Result<GrantChange, Failure> {
-        self.connect_repository(drone, request).await
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        self.connect_repo(drone, request).await
     }
 
-    /// Takes a grant away, and the drone's tokens with it.
+    /// Takes a repository from a drone, and back what was minted for it.
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] for the drone's own repository.
-    pub async fn disconnect(
-        &self,
-        drone: &DroneName,
-        request: DisconnectRequest,
-    ) -> Result<GrantChange, Failure> {
-        self.disconnect_repository(drone, request).await
+    /// When it is the drone's own, or was not connected.
+    pub async fn disconnect(&self, drone: &DroneName, repo: &str) -> Result<DroneGrants, Failure> {
+        self.disconnect_repo(drone, repo).await
     }
 
     /// Every drone, known and unknown.
@@ -288,8 +280,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let watching = self.watch(&shutdown);
         let measuring = self.measure_workspaces(&shutdown);
         tokio::join!(watching, measuring);
-        self.stopping.cancel();
+        self.stop();
         self.operations.idle().await;
+    }
+
+    /// Interrupts operations under way: they are rolled back, and say why.
+    pub fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Changes a record, off the runtime's workers: it waits for the disk.

@@ -39,6 +39,19 @@ pub struct SpawnRequest {
     pub keep_failed: bool,
 }
 
+/// `repo connect`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectRequest {
+    /// The repository, in any spelling that [`RepoId::parse`] takes; bare, on the drone's forge.
+    pub repo: String,
+    /// Exactly these, and `metadata: read`; `None`: the configured ones that the App has.
+    #[serde(default)]
+    pub permissions: Option<Permissions>,
+    /// Each of them at level `read`.
+    #[serde(default)]
+    pub read_only: bool,
+}
+
 /// `slay`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlayRequest {
@@ -48,39 +61,4 @@ pub struct SlayRequest {
     /// Drop the repository's SSH host key too.
     #[serde(default)]
     pub forget: bool,
-}
-
-/// `repo connect`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectRequest {
-    /// The repository, in any spelling that [`RepoId::parse`] takes; a bare `owner/repo` is on the
-    /// drone's own forge.
-    pub repo: String,
-    /// What the drone may do there.
-    #[serde(default)]
-    pub permissions: WantedPermissions,
-}
-
-/// The permissions that a `connect` asks for.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WantedPermissions {
-    /// What is granted already; else what the configuration has for the repository.
-    #[default]
-    Kept,
-    /// What the configuration has for the repository.
-    Configured,
-    /// The same, for reading alone.
-    ReadOnly,
-    /// These and no others.
-    Exactly(Permissions),
-    /// These on top of [`WantedPermissions::Kept`].
-    Also(Permissions),
-}
-
-/// `repo disconnect`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DisconnectRequest {
-    /// The repository, as in [`ConnectRequest`].
-    pub repo: String,
 }

@@ -6,11 +6,10 @@ use std::time::Duration;
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 
-use super::connect::views;
 use super::engine::ContainerEngine;
 use super::failure::Failure;
 use super::view::{DroneState, DroneStatus, DroneSummary};
-use super::{Lifecycle, explain};
+use super::{Lifecycle, explain, grants};
 use crate::credentials::Forge;
 
 /// Share of the memory limit, in percent, above which a drone is said to be nearly out of it.
@@ -39,10 +38,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             Some(pid) => self.engine.listening_ports(pid).await,
             None => vec![],
         };
+        let grants = record.as_deref().map(grants::views).unwrap_or_default();
         Ok(DroneStatus {
             image: detail.map(|detail| detail.container.image),
             ports,
-            grants: record.as_deref().map(views).unwrap_or_default(),
+            grants,
             last_token_at: self.credentials.last_token_at(drone),
             health: self.health(&summary),
             events: self.journal.of(drone),

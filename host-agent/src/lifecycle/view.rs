@@ -88,6 +88,18 @@ pub struct DroneStatus {
     pub events: Vec<Event>,
 }
 
+/// What a drone reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroneGrants {
+    /// Its name.
+    pub drone: DroneName,
+    /// Its own repository's first.
+    pub grants: Vec<GrantView>,
+    /// What a change could not give of the configured permissions, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
 /// A grant as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantView {
@@ -100,47 +112,6 @@ pub struct GrantView {
     /// The drone's own repository: cannot be disconnected.
     #[serde(default)]
     pub primary: bool,
-}
-
-/// Answer of `repo list`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantList {
-    /// The drone.
-    pub drone: DroneName,
-    /// The forge that all of them are on.
-    pub forge: ForgeHost,
-    /// The primary one first, the others by name.
-    pub grants: Vec<GrantView>,
-}
-
-/// Answer of `repo connect` and `repo disconnect`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GrantChange {
-    /// The drone.
-    pub drone: DroneName,
-    /// The repository.
-    pub repo: RepoName,
-    /// What it may do there now; nothing after a disconnect.
-    pub permissions: Permissions,
-    /// What was done.
-    pub change: ChangeKind,
-    /// What the user should know beside it, in sentences.
-    #[serde(default)]
-    pub notices: Vec<String>,
-}
-
-/// What became of a grant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ChangeKind {
-    /// It was not granted before.
-    Connected,
-    /// It has other permissions than before.
-    Changed,
-    /// It was taken away, and tokens with it.
-    Disconnected,
-    /// It was as asked already.
-    Unchanged,
 }
 
 /// A step of an operation; the names are fixed by the design ("Spawn").

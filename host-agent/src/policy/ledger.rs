@@ -4,7 +4,6 @@ use super::checkout::ReadError;
 use super::finding::{Finding, Permit, Verdict};
 use super::node::Flaw;
 use super::scope::Scope;
-use crate::lifecycle::{Failure, FailureKind};
 
 /// Where in a repository something is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,18 +116,9 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// What was found.
-    ///
-    /// # Errors
-    /// `Usage`, with everything that is broken, unless something was refused: a refusal is what
-    /// the person has to hear first.
-    pub fn close(self) -> Result<Vec<Finding>, Failure> {
-        let refused = self.findings.iter().any(|finding| finding.verdict == Verdict::Refuse);
-        if self.broken.is_empty() || refused {
-            return Ok(self.findings);
-        }
-        let failure = Failure::new(FailureKind::Usage, "the devcontainer configuration is broken");
-        Err(failure.details(self.broken).hint("fix it in the repository, push, and try again"))
+    /// What was found, and what is broken, a line each.
+    pub fn close(self) -> (Vec<Finding>, Vec<String>) {
+        (self.findings, self.broken)
     }
 
     fn decide(&mut self, permit: Permit, place: &Place, reason: String, droppable: bool) -> bool {

@@ -96,7 +96,8 @@ pub fn check_metadata(
         pass.entry(index, entry, &mut ledger);
     }
     let outcome = pass.finish(plan, &mut ledger);
-    Ok(Review { outcome, findings: ledger.close()? })
+    let (findings, broken) = ledger.close();
+    Review::new(outcome, findings, broken)
 }
 
 fn parse_label(text: &str) -> Result<Vec<Node>, Failure> {
@@ -121,15 +122,8 @@ pub fn judge_privileges(
     ledger: &mut Ledger<'_>,
 ) -> Option<Value> {
     if name == "privileged" {
-        let wanted = match (node.bool(), node.is_null()) {
-            (Some(wanted), _) => wanted,
-            (None, true) => false,
-            (None, false) => {
-                ledger.broken(place, "true or false is expected");
-                false
-            }
-        };
-        return (wanted && privilege::judge_privileged(place, ledger)).then_some(Value::Bool(true));
+        let granted = privilege::is_wanted(node) && privilege::judge_privileged(place, ledger);
+        return granted.then_some(Value::Bool(true));
     }
     let Some(list) = node.list() else {
         ledger.broken(place, "an array of words is expected");

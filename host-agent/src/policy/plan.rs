@@ -95,7 +95,7 @@ pub struct StagedFile {
 }
 
 /// Where the workspace lies in the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Workspace {
     /// The workspace folder: where hooks run and editors open.
     pub folder: String,

@@ -42,7 +42,6 @@ impl<'a> Scope<'a> {
         repo: &'a RepoName,
         volume_subpaths: bool,
     ) -> Self {
-        let set = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
         Self {
             drone,
             repo,
@@ -51,7 +50,7 @@ impl<'a> Scope<'a> {
             default_image: &config.drone.image,
             sshd_injected: !config.features.sshd.is_empty(),
             volume_subpaths,
-            local_env: LOCAL_ENV.into_iter().filter_map(set).collect(),
+            local_env: local_env(),
         }
     }
 
@@ -72,4 +71,10 @@ impl<'a> Scope<'a> {
     pub fn workspace_volume(&self) -> String {
         format!("hatchery-{}", self.drone)
     }
+}
+
+/// Values of [`LOCAL_ENV`] in this process.
+pub fn local_env() -> BTreeMap<String, String> {
+    let set = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    LOCAL_ENV.into_iter().filter_map(set).collect()
 }

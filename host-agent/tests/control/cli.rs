@@ -160,30 +160,6 @@ async fn each_failure_has_its_exit_code_and_words() {
 }
 
 #[tokio::test]
-async fn grants_are_shown_and_changed() {
-    let host = Host::start();
-    let mut runs = String::new();
-    for line in [
-        "repo list acme/web",
-        "repo list acme-web --json",
-        "repo connect acme-web other/lib --permissions contents=read,issues=write",
-        "repo connect acme-web other/lib --permissions +workflows=write --json",
-        "repo connect acme-web other/lib --read-only",
-        "repo connect acme-web stranger/lib",
-        "repo connect acme-web other/lib --read-only --permissions contents=read",
-        "repo connect acme-web other/lib --permissions contents=all",
-        "repo disconnect acme-web other/lib",
-        "repo disconnect acme-web acme/web",
-        "repo list acme/api",
-    ] {
-        let output = run(&host, line).await;
-        runs.push_str(&format!("=== hatchery {line}\n{}", shown(&host, &output)));
-    }
-    insta::assert_snapshot!(runs);
-    host.stop().await;
-}
-
-#[tokio::test]
 async fn without_a_host_agent_it_says_how_to_start_one() {
     let host = Host::start();
     host.shutdown.cancel();

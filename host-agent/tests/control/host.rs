@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hatchery_protocol::DroneName;
-use hatchery_protocol::wire::Permissions;
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -14,9 +13,8 @@ use tokio_util::sync::CancellationToken;
 use hatchery::config::{self, Locations, env};
 use hatchery::control::Drones;
 use hatchery::control::api::{
-    ChangeKind, ConnectRequest, DisconnectRequest, DroneList, DroneRef, DroneState, DroneStatus,
-    DroneSummary, Event, EventKind, ExecPlan, Failure, FailureKind, GrantChange, GrantList,
-    GrantView, Phase, SlayRequest, SpawnRequest, Step, WantedPermissions,
+    ConnectRequest, DroneGrants, DroneList, DroneRef, DroneState, DroneStatus, DroneSummary, Event,
+    EventKind, ExecPlan, Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
 };
 use hatchery::control::client::Client;
 use hatchery::control::server::Server;
@@ -66,10 +64,6 @@ pub fn status() -> DroneStatus {
         health: vec![],
         events: vec![],
     }
-}
-
-fn write() -> Permissions {
-    Permissions::from([("contents".to_owned(), "write".to_owned())])
 }
 
 impl Double {
@@ -141,54 +135,22 @@ impl Drones for Double {
         Ok(status())
     }
 
-    fn grants(&self, drone: &DroneName) -> Result<GrantList, Failure> {
-        let grant = |repo: &str, primary| GrantView {
-            repo: repo.parse().expect("a repository"),
-            repo_id: 7,
-            permissions: write(),
-            primary,
-        };
-        let grants = vec![grant("acme/web", true), grant("other/lib", false)];
-        Ok(GrantList { drone: drone.clone(), forge: status().summary.forge, grants })
+    fn repositories(&self, drone: &DroneName) -> Result<DroneGrants, Failure> {
+        Ok(DroneGrants { drone: drone.clone(), grants: vec![], notices: vec![] })
     }
 
     async fn connect(
         &self,
         drone: &DroneName,
-        request: ConnectRequest,
-    ) -> Result<GrantChange, Failure> {
-        if request.repo.starts_with("stranger/") {
-            let message = format!("{} was not found on github.com", request.repo);
-            return Err(Failure::new(FailureKind::NoRepository, message).hint(
-                "or install the App on stranger: https://github.com/apps/x/installations/new",
-            ));
-        }
-        let (permissions, change) = match request.permissions {
-            WantedPermissions::Exactly(permissions) => (permissions, ChangeKind::Connected),
-            WantedPermissions::Also(permissions) => (permissions, ChangeKind::Changed),
-            _ => (write(), ChangeKind::Unchanged),
-        };
-        let repo = request.repo.parse().expect("a repository");
-        let notices = vec!["the App's installation lacks the permission checks: read".to_owned()];
-        Ok(GrantChange { drone: drone.clone(), repo, permissions, change, notices })
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("connected: {}", request.repo)];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
     }
 
-    async fn disconnect(
-        &self,
-        drone: &DroneName,
-        request: DisconnectRequest,
-    ) -> Result<GrantChange, Failure> {
-        if request.repo == "acme/web" {
-            let message = "acme/web is the repository that acme-web was spawned for";
-            return Err(Failure::new(FailureKind::Refused, message));
-        }
-        Ok(GrantChange {
-            drone: drone.clone(),
-            repo: request.repo.parse().expect("a repository"),
-            permissions: Permissions::new(),
-            change: ChangeKind::Disconnected,
-            notices: vec![],
-        })
+    async fn disconnect(&self, drone: &DroneName, repo: &str) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("disconnected: {repo}")];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
     }
 
     async fn list(&self) -> Result<DroneList, Failure> {
@@ -241,7 +203,7 @@ impl Host {
     pub fn with_docker(docker: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path());
-        let server = Server::bind(&config).expect("bind");
+        let server = Server::bind(&config, None).expect("bind");
         let double = Arc::new(Double {
             gate: Semaphore::new(0),
             rollback: Semaphore::new(1),

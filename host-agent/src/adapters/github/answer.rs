@@ -78,6 +78,9 @@ pub struct AppAnswer {
     /// Its own page.
     #[serde(default)]
     pub html_url: Option<String>,
+    /// What it asks its installations for.
+    #[serde(default)]
+    pub permissions: Permissions,
 }
 
 /// `GET /users/{login}`.

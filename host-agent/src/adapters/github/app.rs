@@ -42,7 +42,7 @@ pub struct App {
     http: Http,
     signer: Signer,
     limit: Limit,
-    own: OnceCell<AppAnswer>,
+    known: OnceCell<AppAnswer>,
     bot: OnceCell<GitIdentity>,
     bot_failed_at: Mutex<Option<Instant>>,
 }
@@ -59,7 +59,7 @@ impl App {
             http: Http::new(forge)?,
             signer: Signer::load(&forge.app)?,
             limit: Limit::default(),
-            own: OnceCell::new(),
+            known: OnceCell::new(),
             bot: OnceCell::new(),
             bot_failed_at: Mutex::default(),
         })
@@ -277,16 +277,18 @@ impl App {
     }
 
     async fn slug(&self) -> Result<&str, ForgeError> {
-        Ok(&self.own().await?.slug)
+        Ok(&self.known().await?.slug)
     }
 
-    /// The App as the forge knows it.
-    async fn own(&self) -> Result<&AppAnswer, ForgeError> {
-        let ask = || async {
-            let answer = self.as_app(Method::GET, "/app", Vec::new()).await;
-            self.parse(&answer.map_err(|trouble| self.error(trouble))?)
-        };
-        self.own.get_or_try_init(ask).await
+    /// The App itself, as the forge knew it when it was first asked.
+    async fn known(&self) -> Result<&AppAnswer, ForgeError> {
+        self.known.get_or_try_init(|| self.own()).await
+    }
+
+    /// The App itself, as the forge knows it: the shortest proof that id, key and clock are right.
+    pub async fn own(&self) -> Result<AppAnswer, ForgeError> {
+        let answer = self.as_app(Method::GET, "/app", Vec::new()).await;
+        self.parse(&answer.map_err(|trouble| self.error(trouble))?)
     }
 
     /// With the page where the App gets the repository, which is what to do next. The App may lack
@@ -308,7 +310,7 @@ impl App {
 
     /// The page where the App is installed on an account.
     async fn install_page(&self, account: &str) -> Option<String> {
-        let own = self.own().await.ok()?;
+        let own = self.known().await.ok()?;
         let path = format!("/users/{account}");
         let found = self.ask(Method::GET, &path, None, Vec::new()).await.ok();
         let found: Option<User> = found.and_then(|answer| self.parse(&answer).ok());

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hatchery_protocol::wire::GitIdentity;
+use hatchery_protocol::wire::{GitIdentity, Permissions};
 use hatchery_protocol::{ForgeHost, RepoId, RepoName};
 
 use crate::config::{Config, ForgeConfig};
@@ -32,6 +32,7 @@ use crate::credentials::forge::{
 };
 use crate::records::ForgeRepoId;
 use crate::secret::Token;
+use answer::AppAnswer;
 use app::App;
 
 /// Why a configured forge cannot be used.
@@ -66,6 +67,15 @@ pub enum SetUpError {
     },
 }
 
+/// An App as its forge knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnApp {
+    /// Its name in URLs.
+    pub slug: String,
+    /// What it asks its installations for.
+    pub permissions: Permissions,
+}
+
 /// Every configured forge, by host.
 #[derive(Debug)]
 pub struct GitHub {
@@ -80,6 +90,15 @@ impl GitHub {
     pub fn load(config: &Config) -> Result<Self, SetUpError> {
         let app = |forge: &ForgeConfig| Ok((forge.host.clone(), Arc::new(App::load(forge)?)));
         Ok(Self { apps: config.forges.iter().map(app).collect::<Result<_, _>>()? })
+    }
+
+    /// The App on `host`, as the forge knows it.
+    ///
+    /// # Errors
+    /// When the forge does not answer, or refuses the App's key, id or clock.
+    pub async fn own_app(&self, host: &ForgeHost) -> Result<OwnApp, ForgeError> {
+        let AppAnswer { slug, permissions, .. } = self.app(host)?.own().await?;
+        Ok(OwnApp { slug, permissions })
     }
 
     fn app(&self, host: &ForgeHost) -> Result<&Arc<App>, ForgeError> {

@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::control::api::{
-    DroneRef, EventKind, Failure, FailureKind, OPERATION_HEADER, SlayRequest, Version,
+    ConnectRequest, DroneRef, EventKind, Failure, FailureKind, OPERATION_HEADER, SlayRequest,
+    Version,
 };
 use crate::control::drones::Drones;
 use crate::control::operations::Operations;
@@ -105,14 +106,15 @@ async fn on_drone<D: Drones>(
         DroneAction::Adopt => {
             to_the_end(api, |drones| async move { drones.adopt(&drone).await }).await
         }
-        DroneAction::Grants => api.drones.grants(&drone).map(|list| reply::json(&list)),
-        DroneAction::Connect => {
-            let wanted = body(request).await?;
-            to_the_end(api, |drones| async move { drones.connect(&drone, wanted).await }).await
+        DroneAction::Repositories => {
+            api.drones.repositories(&drone).map(|grants| reply::json(&grants))
         }
-        DroneAction::Disconnect => {
-            let wanted = body(request).await?;
-            to_the_end(api, |drones| async move { drones.disconnect(&drone, wanted).await }).await
+        DroneAction::Connect => {
+            let wanted: ConnectRequest = body(request).await?;
+            to_the_end(api, |drones| async move { drones.connect(&drone, &wanted).await }).await
+        }
+        DroneAction::Disconnect { repo } => {
+            to_the_end(api, |drones| async move { drones.disconnect(&drone, &repo).await }).await
         }
         DroneAction::Rebuild => Ok(rebuild(api, drone)),
         DroneAction::Slay => Ok(slay(api, drone, body(request).await?)),

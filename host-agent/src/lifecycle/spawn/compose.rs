@@ -26,8 +26,9 @@ use crate::records::Record;
 /// How long a project may take to come up, with siblings' images to pull or build.
 const UP: Duration = Duration::from_secs(60 * 60);
 
-/// The key of the state volume in our file.
+/// The keys of the state volume and of the workspace's in our file.
 const STATE: &str = "hatchery-state";
+const WORKSPACE: &str = "hatchery-workspace";
 
 /// Our Compose file, and the configuration that names it.
 const OURS: &str = "hatchery.compose.json";
@@ -125,7 +126,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             }
             if *name == compose.service {
                 let labels = escaped(self.container_labels(stage, record, plan, built));
-                set.extend(self.of_drone(drone, built, labels));
+                set.extend(self.of_drone(drone, plan, built, labels));
             } else if service.builds {
                 let image = labels::sibling_image(drone, name);
                 set.insert("image".to_owned(), json!(image));
@@ -135,7 +136,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         json!({
             "services": services,
             "networks": {"default": {"name": network::name(drone), "external": true}},
-            "volumes": {STATE: {"name": labels::state_volume(drone), "external": true}},
+            "volumes": {
+                STATE: {"name": labels::state_volume(drone), "external": true},
+                WORKSPACE: {"name": labels::workspace_volume(drone), "external": true},
+            },
         })
     }
 
@@ -151,19 +155,27 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     fn of_drone(
         &self,
         drone: &DroneName,
+        plan: &Plan,
         built: &Built,
         labels: BTreeMap<String, String>,
     ) -> Map<String, Value> {
+        let mut volumes = vec![
+            json!({"type": "volume", "source": STATE, "target": paths::STATE_DIR}),
+            json!({"type": "bind", "source": self.socket_mount(drone), "target": paths::DRONE_DIR,
+                   "read_only": true}),
+        ];
+        // A service that mounts no part of its checkout has the workspace at the usual place.
+        volumes.extend(
+            plan.workspace.mounts.iter().map(
+                |mount| json!({"type": "volume", "source": WORKSPACE, "target": mount.target()}),
+            ),
+        );
         object(json!({
             "image": built.name,
             "pull_policy": "never",
             "container_name": drone,
             "labels": labels,
-            "volumes": [
-                {"type": "volume", "source": STATE, "target": paths::STATE_DIR},
-                {"type": "bind", "source": self.socket_mount(drone), "target": paths::DRONE_DIR,
-                 "read_only": true},
-            ],
+            "volumes": volumes,
         }))
     }
 

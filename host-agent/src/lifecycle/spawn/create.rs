@@ -6,7 +6,7 @@ use hatchery_protocol::{DroneName, paths};
 
 use super::super::engine::{ContainerEngine, ContainerSpec, Image, Limits, Tuning};
 use super::super::failure::Failure;
-use super::super::network::SHARED_NETWORK;
+use super::super::network;
 use super::super::passwd::{self, Account};
 use super::super::stage::Stage;
 use super::super::{Lifecycle, labels};
@@ -110,9 +110,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         plan: &Plan,
         built: &Built,
     ) -> Result<String, Failure> {
-        self.ready_network().await?;
         let facts = self.engine.facts().await?;
         let spec = self.spec(stage, record, plan, built, facts.cpus);
+        let network = spec.network.as_deref().unwrap_or_default();
+        self.ready_segment(&record.drone, network).await?;
         let id = self.engine.create(&spec).await?;
         let known = id.clone();
         self.update_record(&record.drone, move |record| record.container_id = Some(known)).await?;
@@ -131,7 +132,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let (entrypoint, command) = command(&built.image, effective);
         let mut env = effective.container_env.clone();
         env.extend(run.env.clone());
+        let mut tuning = tuning(plan, effective);
         let host_network = run.host_network.then(|| "host".to_owned());
+        let network = host_network.unwrap_or_else(|| network::segment(drone, &tuning));
+        tuning.cap_drop.extend(network::forgone(&network));
         ContainerSpec {
             name: drone.to_string(),
             hostname: drone.to_string(),
@@ -143,14 +147,14 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             command: Some(command),
             mounts: self.mounts(drone, effective),
             workspace_volume: labels::workspace_volume(drone),
-            network: Some(host_network.unwrap_or_else(|| SHARED_NETWORK.to_owned())),
+            network: Some(network),
             extra_hosts: self.extra_hosts().into_iter().chain(run.extra_hosts.clone()).collect(),
             dns: self.config.network.dns.clone(),
             limits: Some(self.limits(record, cpus)),
             restarts: true,
             init: effective.init || run.init,
             no_capabilities: false,
-            tuning: tuning(plan, effective),
+            tuning,
         }
     }
 
@@ -233,7 +237,7 @@ fn command(image: &Image, effective: &crate::policy::Effective) -> (Vec<String>,
     (vec!["/bin/sh".to_owned()], command)
 }
 
-fn tuning(plan: &Plan, effective: &crate::policy::Effective) -> Tuning {
+pub(super) fn tuning(plan: &Plan, effective: &crate::policy::Effective) -> Tuning {
     let run = &plan.run;
     let union = |one: &[String], other: &[String]| {
         let mut all: Vec<String> = one.iter().chain(other).cloned().collect();

@@ -4,9 +4,9 @@ use hatchery_protocol::DroneName;
 
 use super::super::engine::ContainerEngine;
 use super::super::failure::{Failure, FailureKind};
-use super::super::network::{self, SHARED_NETWORK};
-use super::super::{Lifecycle, labels};
+use super::super::{Lifecycle, labels, network};
 use super::build::Built;
+use super::create;
 use crate::credentials::Forge;
 use crate::policy::{self, Allowed, Form, Mount, Plan};
 
@@ -58,7 +58,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let network = match plan.form {
             _ if run.host_network => "host".to_owned(),
             Form::Compose(_) => network::name(drone),
-            Form::Image { .. } | Form::Dockerfile { .. } => SHARED_NETWORK.to_owned(),
+            Form::Image { .. } | Form::Dockerfile { .. } => {
+                network::segment(drone, &create::tuning(plan, effective))
+            }
         };
         Allowed {
             privileged: effective.privileged || run.privileged,

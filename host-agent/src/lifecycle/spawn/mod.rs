@@ -82,11 +82,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<T, Failure> {
         tokio::select! {
             biased;
+            // Before the user's own: whoever stops us cancels every operation, too.
+            () = self.stopping.cancelled() => {
+                Err(Failure::new(FailureKind::Interrupted, "interrupted: the host agent is stopping")
+                    .hint("try again when it runs: `systemctl start hatchery`, or `hatchery serve`"))
+            }
             () = telling.cancelled() => {
                 Err(Failure::new(FailureKind::Interrupted, "interrupted"))
-            }
-            () = self.stopping.cancelled() => {
-                Err(Failure::new(FailureKind::Interrupted, "the host agent is stopping"))
             }
             done = work => done,
         }
