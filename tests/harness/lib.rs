@@ -31,7 +31,6 @@ pub use inventory::Inventory;
 pub use listener::Listener;
 pub use operation::Operation;
 pub use ordinary_user::OrdinaryUser;
-pub use repo::Repo;
 pub use repo::{Repo, RepoBuilder};
 pub use run::Run;
 pub use wait::wait_until;

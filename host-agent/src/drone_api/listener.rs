@@ -265,7 +265,7 @@ mod tests {
         let lines = rig.audit();
         assert_eq!(lines.len(), 4, "{lines:?}");
         for line in lines {
-            assert_eq!(line["event"], "refuse");
+            assert_eq!(line["event"], "attest");
             assert_eq!(line["pid"], std::process::id());
             assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("cgroup")
                 || reason.contains("container")), "{line}");
