@@ -22,6 +22,7 @@ mod slay;
 mod spawn_compose;
 mod spawn_dockerfile;
 mod spawn_image;
+mod systemd;
 mod two_spawns;
 mod users;
 mod workspace;

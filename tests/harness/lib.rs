@@ -19,6 +19,7 @@ pub mod nursery;
 pub mod operation;
 pub mod repo;
 pub mod run;
+pub mod service_manager;
 pub mod wait;
 pub mod world;
 
@@ -31,5 +32,6 @@ pub use listener::Listener;
 pub use operation::Operation;
 pub use repo::Repo;
 pub use run::Run;
+pub use service_manager::ServiceManager;
 pub use wait::wait_until;
 pub use world::{Turn, World};

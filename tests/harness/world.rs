@@ -140,4 +140,9 @@ impl Turn {
     pub fn own_agent(&self, config: &str) -> HostAgent {
         HostAgent::start(self.world, config)
     }
+
+    /// The same as a service of a service manager.
+    pub fn own_service(&self, config: &str) -> HostAgent {
+        HostAgent::start_managed(self.world, config)
+    }
 }
