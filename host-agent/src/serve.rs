@@ -115,7 +115,7 @@ impl Passed {
             let message = "cannot take what the service manager passed";
             Failure::new(FailureKind::Failed, message)
                 .caused_by(&error)
-                .hint("it takes Linux 5.6 or newer; `journalctl -u hatchery` says what systemd did")
+                .hint("`journalctl -u hatchery` says what systemd did")
         })?;
         let (control, kept): (Vec<_>, Vec<_>) =
             passed.into_iter().partition(|(name, _)| name == Self::CONTROL);

@@ -29,6 +29,7 @@ mod slay;
 mod spawn_compose;
 mod spawn_dockerfile;
 mod spawn_image;
+mod systemd;
 mod tokens;
 mod two_spawns;
 mod users;

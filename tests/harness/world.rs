@@ -146,4 +146,9 @@ impl Turn {
     pub fn ordinary_agent(&self, config: &str, groups: &str) -> HostAgent {
         HostAgent::start_ordinary(self.world, config, groups)
     }
+
+    /// The same as a service of a service manager.
+    pub fn own_service(&self, config: &str) -> HostAgent {
+        HostAgent::start_managed(self.world, config)
+    }
 }
