@@ -10,6 +10,7 @@ mod compose_cut_off;
 mod dockerd_restarted;
 mod events;
 mod exec;
+mod firewall6;
 mod gh_inside;
 mod git_inside;
 mod git_new;
