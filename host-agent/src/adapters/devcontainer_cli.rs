@@ -88,6 +88,8 @@ impl Devcontainers for Machine {
     async fn build(&self, request: &BuildRequest, output: Output) -> Result<(), DevcontainerError> {
         let builder = self.builder().await;
         let _permit = self.build_permit(builder).await;
+        let classic = builder == BuilderKind::Classic;
+        let mut notes = if classic { self.take_notes(&request.notes).await } else { None };
         let mut run = self.devcontainer("build", builder, request.limit, None);
         argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
         argument(&mut run, "--config", request.config.as_os_str());
@@ -98,8 +100,16 @@ impl Devcontainers for Machine {
         }
         let lock = if request.lock_file { "--frozen-lockfile" } else { "--no-lockfile" };
         run.arguments.push(lock.into());
-        let built = self.outcome("build", &run, &output, |_| ()).await;
+        let heard = |line: &str| {
+            if let (Some(notes), Some(text)) = (&mut notes, raw_text(line)) {
+                notes.hear(&text);
+            }
+        };
+        let built = self.outcome("build", &run, &output, heard).await;
         self.drop_byproducts(&request.workspace).await;
+        if classic {
+            self.sweep_alone(&request.notes).await;
+        }
         built.map(drop)
     }
 
@@ -119,6 +129,10 @@ impl Devcontainers for Machine {
         outcome.container_id.ok_or_else(|| DevcontainerError::Failed {
             message: "devcontainer up named no container".to_owned(),
         })
+    }
+
+    async fn sweep(&self, notes: &Path) {
+        self.sweep_soon(notes).await;
     }
 
     fn is_byproduct(&self, image: &str, workspace: &Path) -> bool {
@@ -210,7 +224,7 @@ impl Machine {
         Err(DevcontainerError::NoCompose { said: shortened(&plain(said)) })
     }
 
-    async fn build_permit(&self, builder: BuilderKind) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn build_permit(&self, builder: BuilderKind) -> Option<OwnedSemaphorePermit> {
         let permits = match builder {
             BuilderKind::BuildKit => 1,
             BuilderKind::Classic => self.build_permits,
@@ -328,6 +342,12 @@ fn compose_major(text: &str) -> Option<u32> {
 
 fn argument(run: &mut Run, name: &str, value: impl Into<OsString>) {
     run.arguments.extend([OsString::from(name), value.into()]);
+}
+
+/// The text of a line on standard error that hands on what a child of the CLI's said.
+fn raw_text(line: &str) -> Option<String> {
+    let line: LogLine = serde_json::from_str(line).ok()?;
+    (line.kind == "raw").then_some(line.text)
 }
 
 /// What a line on standard error says; plain text passes as it is.

@@ -36,6 +36,8 @@ pub struct BuildRequest {
     pub features: Map<String, Value>,
     /// The configuration carries a lock file, which is obeyed.
     pub lock_file: bool,
+    /// A file for notes of what a build leaves behind: [`Devcontainers::sweep`] takes them.
+    pub notes: PathBuf,
     /// How long it may take.
     pub limit: Duration,
 }
@@ -138,6 +140,10 @@ pub trait Devcontainers {
         request: &UpRequest,
         output: Output,
     ) -> impl Future<Output = Result<String, DevcontainerError>> + Send;
+
+    /// Removes what a build that was cut off noted in `notes` and nothing needs. Others do so
+    /// themselves.
+    fn sweep(&self, notes: &Path) -> impl Future<Output = ()> + Send;
 
     /// Whether `image` is a name that the CLI gave, on its own account, to something that it made of
     /// the checkout at `workspace`.

@@ -87,6 +87,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             config,
             image: name.to_owned(),
             features,
+            notes: Stage::notes(&self.config.paths, drone),
             limit: BUILD,
         };
         let engine = &self.engine;
