@@ -3,5 +3,6 @@
 mod host_git;
 mod policy;
 mod policy_corpus;
+mod policy_dry_run;
 mod socket;
 mod token_hunt;
