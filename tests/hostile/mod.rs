@@ -4,5 +4,6 @@ mod attempts;
 mod host_git;
 mod policy;
 mod policy_corpus;
+mod policy_dry_run;
 mod socket;
 mod token_hunt;

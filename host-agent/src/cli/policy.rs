@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use hatchery_protocol::{DroneName, ForgeHost, RepoId, RepoName};
-use serde::Serialize;
 
 use super::serve::config_failure;
 use super::terminal::Terminal;
 use super::{Global, Stop, messages};
 use crate::config::{self, ConfigError, DEFAULT_REGISTRIES, Locations, PolicyRule};
 use crate::lifecycle::{Failure, FailureKind};
-use crate::policy::{self, Examined, Finding, Scope, Verdict, refusals_as_failure};
+use crate::policy::{self, Examined, Finding, Report, Scope, Verdict, refusals_as_failure};
 
 /// Ask what a repository may have here: `hatchery policy check`
 #[derive(Debug, Args)]
@@ -31,7 +30,7 @@ enum PolicyCommand {
 ///
 /// Reads the configuration and everything it names, and prints a line for each thing that a spawn
 /// would leave out (stripped) or not accept (refused). Works without the host agent and without
-/// Hatchery's configuration; where there is one, its [[policy]] and [registries] count.
+/// Hatchery's configuration; where there is one, its `[[policy]]` and `[registries]` count.
 ///
 /// Ends with 0 when nothing is refused, 6 when something is, 2 when the configuration is missing
 /// or broken.
@@ -77,7 +76,7 @@ fn check(args: &CheckArgs, global: &Global, terminal: &Terminal) -> Result<(), S
 fn conclude(examined: Examined, without_refused: bool, terminal: Terminal) -> Result<(), Stop> {
     let report = Report::new(&examined.config_path, &examined.findings, without_refused);
     if !examined.is_only_broken() {
-        report.print(&examined.broken, terminal)?;
+        print(&report, &examined.broken, terminal)?;
     }
     match refusals_as_failure(&examined.findings, without_refused) {
         // They stand on standard output already.
@@ -230,64 +229,35 @@ impl Default for Server {
     }
 }
 
-/// What was found, for people and for programs.
-#[derive(Debug, Serialize)]
-struct Report<'a> {
-    config: &'a str,
-    refused: usize,
-    left_out: usize,
-    stripped: usize,
-    permitted: usize,
-    findings: &'a [Finding],
-    #[serde(skip)]
-    without_refused: bool,
+/// Prints a report, with what is broken beside it.
+pub(super) fn print(report: &Report, broken: &[String], terminal: Terminal) -> Result<(), Stop> {
+    if terminal.json {
+        return terminal.json(report);
+    }
+    terminal.data(&text(report, broken))
 }
 
-impl<'a> Report<'a> {
-    fn new(config: &'a str, findings: &'a [Finding], without_refused: bool) -> Self {
-        let count = |verdict| findings.iter().filter(|one| one.verdict == verdict).count();
-        let droppable = |one: &&Finding| one.verdict == Verdict::Refuse && one.droppable;
-        let left_out = if without_refused { findings.iter().filter(droppable).count() } else { 0 };
-        Self {
-            config,
-            refused: count(Verdict::Refuse) - left_out,
-            left_out,
-            stripped: count(Verdict::Strip),
-            permitted: count(Verdict::Permit),
-            findings,
-            without_refused,
+fn text(report: &Report, broken: &[String]) -> String {
+    let mut lines: Vec<String> = report.findings.iter().map(|one| line(one, report)).collect();
+    lines.extend(broken.iter().map(|line| format!("broken     {}", messages::printable(line))));
+    let Report { config, refused, left_out, stripped, permitted, .. } = report;
+    let config = messages::printable(config);
+    let mut counts = format!("{config}: refused: {refused}, stripped: {stripped}");
+    for (what, count) in [("permitted", permitted), ("left out", left_out)] {
+        if *count > 0 {
+            counts.push_str(&format!(", {what}: {count}"));
         }
     }
+    lines.push(counts);
+    lines.iter().map(|line| format!("{line}\n")).collect()
+}
 
-    fn print(&self, broken: &[String], terminal: Terminal) -> Result<(), Stop> {
-        if terminal.json {
-            return terminal.json(self);
-        }
-        terminal.data(&self.text(broken))
-    }
-
-    fn text(&self, broken: &[String]) -> String {
-        let mut lines: Vec<String> = self.findings.iter().map(|one| self.line(one)).collect();
-        lines.extend(broken.iter().map(|line| format!("broken     {}", messages::printable(line))));
-        let Self { config, refused, left_out, stripped, permitted, .. } = self;
-        let config = messages::printable(config);
-        let mut counts = format!("{config}: refused: {refused}, stripped: {stripped}");
-        for (what, count) in [("permitted", permitted), ("left out", left_out)] {
-            if *count > 0 {
-                counts.push_str(&format!(", {what}: {count}"));
-            }
-        }
-        lines.push(counts);
-        lines.iter().map(|line| format!("{line}\n")).collect()
-    }
-
-    fn line(&self, finding: &Finding) -> String {
-        let verdict = match finding.verdict {
-            Verdict::Refuse if self.without_refused && finding.droppable => "left out",
-            Verdict::Refuse => "refused",
-            Verdict::Strip => "stripped",
-            Verdict::Permit => "permitted",
-        };
-        format!("{verdict:10} {}", messages::printable(&finding.to_string()))
-    }
+fn line(finding: &Finding, report: &Report) -> String {
+    let verdict = match finding.verdict {
+        Verdict::Refuse if report.left_out > 0 && finding.droppable => "left out",
+        Verdict::Refuse => "refused",
+        Verdict::Strip => "stripped",
+        Verdict::Permit => "permitted",
+    };
+    format!("{verdict:10} {}", messages::printable(&finding.to_string()))
 }

@@ -113,6 +113,9 @@ fn event(event: &Event) -> String {
         EventKind::OutOfMemory => messages::KILLED_FOR_MEMORY.to_owned(),
         EventKind::Done { .. } => "done".to_owned(),
         EventKind::Failed { failure } => format!("failed: {failure}"),
+        EventKind::Policy { report } => {
+            format!("refused: {}, stripped: {}", report.refused, report.stripped)
+        }
     };
     format!("{}  {}", moment(event.at), words.trim_end())
 }

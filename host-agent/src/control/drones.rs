@@ -26,7 +26,7 @@ pub trait Drones: Send + Sync + 'static {
         &self,
         request: SpawnRequest,
         progress: Progress,
-    ) -> impl Future<Output = Answer<DroneStatus>> + Send;
+    ) -> impl Future<Output = Answer<Option<DroneStatus>>> + Send;
     fn rebuild(
         &self,
         drone: &DroneName,
@@ -68,7 +68,11 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
         Self::find(self, drone)
     }
 
-    async fn spawn(&self, request: SpawnRequest, progress: Progress) -> Answer<DroneStatus> {
+    async fn spawn(
+        &self,
+        request: SpawnRequest,
+        progress: Progress,
+    ) -> Answer<Option<DroneStatus>> {
         Self::spawn(self, request, progress).await
     }
 

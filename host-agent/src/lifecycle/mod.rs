@@ -132,7 +132,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
-    /// Spawns a drone; rolls back when it fails or `progress` is cancelled.
+    /// Spawns a drone; rolls back when it fails or `progress` is cancelled. `None` after a dry run.
     ///
     /// # Errors
     /// What failed, after the rollback.
@@ -140,7 +140,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         &self,
         request: SpawnRequest,
         progress: Progress,
-    ) -> Result<DroneStatus, Failure> {
+    ) -> Result<Option<DroneStatus>, Failure> {
         let telling = Telling::new(progress, Arc::clone(&self.journal));
         Box::pin(self.spawn_drone(request, telling)).await
     }

@@ -37,6 +37,9 @@ pub struct SpawnRequest {
     /// Keep a drone whose spawn failed, in state `failed`.
     #[serde(default)]
     pub keep_failed: bool,
+    /// Go no further than the policy, say what it found, and leave nothing behind.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// `repo connect`.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::failure::Failure;
+use crate::policy::Report;
 
 /// A drone's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -205,6 +206,12 @@ pub enum EventKind {
     State {
         /// The new one.
         state: DroneState,
+    },
+    /// What the policy found, in a dry run.
+    Policy {
+        /// All of it, counted.
+        #[serde(flatten)]
+        report: Report,
     },
     /// The kernel killed it, or something in it, for memory.
     OutOfMemory,

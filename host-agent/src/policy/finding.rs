@@ -3,12 +3,12 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::lifecycle::{Failure, FailureKind};
 
 /// What happens to a thing that a configuration asks for and does not simply get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Refused elsewhere, but a `[[policy]]` rule permits it here: it stays, with a notice.
@@ -20,7 +20,7 @@ pub enum Verdict {
 }
 
 /// One thing that was stripped or refused. What is allowed makes no finding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What happens to it.
     pub verdict: Verdict,
@@ -154,7 +154,7 @@ pub fn refusals_as_failure(findings: &[Finding], without_refused: bool) -> Optio
 }
 
 /// A key of `[[policy]] allow`: a class of things that some repositories may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Permit {
     /// Binds of Docker's socket.

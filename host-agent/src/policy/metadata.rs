@@ -223,7 +223,15 @@ impl<'a> Pass<'a> {
     /// What is left of one key of an entry.
     fn member(&mut self, member: &Member, place: &Place, ledger: &mut Ledger<'_>) -> Option<Value> {
         let variables = self.variables.clone();
-        let value = member.value.map_text(&mut |text, _| variables.substitute(text, &mut |_| {}));
+        let mut stable = true;
+        let value = member.value.map_text(&mut |text, _| {
+            stable &= variables.is_stable(text);
+            variables.substitute(text, &mut |_| {})
+        });
+        if !stable {
+            ledger.refuse(place, "a variable makes another one");
+            return None;
+        }
         match member.name.as_str() {
             "mounts" => self.mounts(&member.value, place, ledger),
             name @ ("privileged" | "capAdd" | "securityOpt") => {
@@ -450,6 +458,9 @@ mod tests {
             json!({"mounts": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/d"}]}),
             json!({"mounts": ["type=volume,source=hatchery-acme-api,target=/x"]}),
             json!({"initializeCommand": "id"}),
+            json!({"privileged": "true"}),
+            json!({"privileged": 1}),
+            json!({"containerEnv": {"A": "${localEnv:X:$}{localEnv:HOME}"}}),
         ] {
             let review = check(&json!([entry]));
             let worst = review.findings.iter().map(|finding| finding.verdict).max();

@@ -35,6 +35,7 @@ mod plan;
 mod privilege;
 mod quantity;
 mod reference;
+mod report;
 mod run_args;
 mod run_options;
 mod scope;
@@ -53,5 +54,6 @@ pub use metadata::{Effective, Hooks, check_metadata};
 pub use plan::{
     Compose, Form, Mount, Plan, Reference, RunSettings, Service, StagedFile, Ulimit, Workspace,
 };
+pub use report::Report;
 pub use scope::{LOCAL_ENV, Scope, local_env};
 pub use variables::devcontainer_id;

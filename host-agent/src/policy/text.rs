@@ -53,6 +53,7 @@ impl Pass<'_> {
     pub fn plan(&self, ledger: &mut Ledger<'_>) -> Option<Plan> {
         let usual = default_clone(ledger.scope.repo.repo());
         let first = variables(ledger.scope, &usual, &usual);
+        unstable(self.document, self.file, &first, ledger);
         let folder = self.text("workspaceFolder", &first);
         // The folder's name is a variable; mounts are judged knowing where it lies.
         let known = folder.as_ref().map_or(usual.as_str(), |(folder, _)| folder.as_str());
@@ -343,6 +344,20 @@ impl Pass<'_> {
         let lines: Vec<u32> =
             node.list().unwrap_or_default().iter().map(|node| node.line).collect();
         judge_run_args(&arguments, &lines, context, &place, ledger)
+    }
+}
+
+/// Refuses text that the reference CLI would find variables in once ours are substituted.
+fn unstable(document: &Node, file: &str, variables: &Variables, ledger: &mut Ledger<'_>) {
+    let mut lines = vec![];
+    document.map_text(&mut |text, line| {
+        if !variables.is_stable(text) {
+            lines.push(line);
+        }
+        String::new()
+    });
+    for line in lines {
+        ledger.refuse_whole(&Place::new(file, line, "variables"), "a variable makes another one");
     }
 }
 

@@ -83,7 +83,11 @@ impl Drones for Double {
         }
     }
 
-    async fn spawn(&self, _: SpawnRequest, progress: Progress) -> Result<DroneStatus, Failure> {
+    async fn spawn(
+        &self,
+        _: SpawnRequest,
+        progress: Progress,
+    ) -> Result<Option<DroneStatus>, Failure> {
         let step = |phase| {
             let duration_ms = (phase != Phase::Start).then_some(1234);
             EventKind::Step { step: Step::Build, phase, duration_ms, error: None }
@@ -105,7 +109,7 @@ impl Drones for Double {
         }
         progress.tell(None, step(Phase::End)).await;
         self.did.send_replace(Did::Finished);
-        Ok(status())
+        Ok(Some(status()))
     }
 
     async fn rebuild(&self, _: &DroneName, _: Progress) -> Result<DroneStatus, Failure> {

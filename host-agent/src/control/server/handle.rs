@@ -73,7 +73,7 @@ async fn answer<D: Drones>(
             let wanted = body(request).await?;
             Ok(operation(api, |drones, progress| async move {
                 let status = drones.spawn(wanted, progress).await?;
-                Ok(EventKind::Done { status: Some(Box::new(status)), report: vec![] })
+                Ok(EventKind::Done { status: status.map(Box::new), report: vec![] })
             }))
         }
         Route::Cancel(id) if api.operations.cancel(id) => Ok(reply::nothing()),

@@ -63,6 +63,20 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         drone: &DroneName,
         resolved: &Resolved,
     ) -> Result<Vec<String>, Failure> {
+        let missing = self.grant_primary(drone, resolved).await?;
+        self.credentials.open_drone(drone).await.map_err(|error| {
+            let message = format!("cannot make the socket of {drone}");
+            Failure::new(FailureKind::Failed, message).caused_by(&error)
+        })?;
+        Ok(missing)
+    }
+
+    /// The same without a socket.
+    pub(super) async fn grant_primary(
+        &self,
+        drone: &DroneName,
+        resolved: &Resolved,
+    ) -> Result<Vec<String>, Failure> {
         let wanted = self.config.permissions_for(&resolved.repo.name);
         let (permissions, missing) = within(wanted, &resolved.found.installation_permissions);
         if permissions.is_empty() {
@@ -74,10 +88,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let grant = Grant::new(resolved.found.id, resolved.repo.name.clone(), permissions);
         self.credentials.granting(&*self.record_of(drone)?, &grant, "spawn").await;
         self.update_record(drone, move |record| record.put_grant(grant)).await?;
-        self.credentials.open_drone(drone).await.map_err(|error| {
-            let message = format!("cannot make the socket of {drone}");
-            Failure::new(FailureKind::Failed, message).caused_by(&error)
-        })?;
         Ok(missing)
     }
 }
