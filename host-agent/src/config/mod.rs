@@ -9,6 +9,7 @@ mod forge_table;
 mod load;
 mod paths;
 mod raw;
+mod secret_file;
 mod tables;
 mod valid;
 mod values;
