@@ -13,6 +13,7 @@ mod paths;
 mod pattern;
 mod raw;
 mod reload;
+mod secret_file;
 mod tables;
 mod valid;
 mod values;

@@ -1,4 +1,5 @@
-# Runs each `number TAB command` of standard input, and prints `number TAB exit code TAB output in hex`.
+# The first line of standard input is a token of a drone that is no more. Runs each `number TAB
+# command` of the others, and prints `number TAB exit code TAB output in hex`.
 ask() { printf '%b' "$1" | git-credential-hatchery "${2:-get}"; }
 api() { curl -sf -m 10 --cacert /etc/drone-agent/forge-ca.pem -H "Authorization: Bearer ${AS:-$TOKEN}" "${@:1:$#-1}" "https://$FORGE/api/v3${*: -1}"; }
 with() { git -c "http.extraHeader=Authorization: basic $(printf 'x-access-token:%s' "${AS:-$TOKEN}" | base64 -w0)" "$@"; }
@@ -10,6 +11,8 @@ export -f ask api with caught forged base64url
 export HOME=/tmp/home GIT_TERMINAL_PROMPT=0
 mkdir -p "$HOME"
 cd "$CLONE" || exit 1
+read -r GONES_TOKEN
+export GONES_TOKEN
 TOKEN=$(drone-agent token)
 export TOKEN
 grep -q evil.test /etc/hosts || echo '127.0.0.1 evil.test' >>/etc/hosts

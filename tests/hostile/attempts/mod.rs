@@ -3,14 +3,16 @@
 
 mod commands;
 mod confinement;
+mod expired;
 mod hex;
+mod labels;
 mod network;
 mod report;
 mod requests;
 mod scene;
 mod tree;
 
-use hatchery_tests::{HostAgent, Repo, World};
+use hatchery_tests::World;
 
 use report::Report;
 use scene::Scene;
@@ -24,20 +26,23 @@ fn nothing_that_is_attempted_inside_a_drone_is_granted() {
     let agent = world.own_agent(scene::LIMITS);
     let scene = Scene::set(&world, &agent);
     let mut report = Report::default();
-    requests::attempt(&scene, &mut report);
-    confinement::attempt(&scene, &mut report);
-    let gone = Repo::describe("gone").on_dev_image().create(&world);
-    let token = slain(&agent, &gone);
+    // Side by side what does not disturb each other.
+    let (gone, token) = std::thread::scope(|scope| {
+        let aside = scope.spawn(|| {
+            let mut report = Report::default();
+            let gone = labels::spoofer(&scene);
+            let token = labels::attempt(&scene, &gone, &mut report);
+            network::attempt(&scene, &mut report);
+            (gone, token, report)
+        });
+        requests::attempt(&scene, &mut report);
+        confinement::attempt(&scene, &mut report);
+        let (gone, token, more) = aside.join().expect("the attempts beside");
+        report.extend(more);
+        (gone, token)
+    });
     commands::attempt(&scene, (&gone.name(), &token), &mut report);
-    network::attempt(&scene, &mut report);
+    confinement::starve(&scene, &mut report);
     tree::attempt(&scene, &mut report);
-    report.conclude(env!("CARGO_TARGET_TMPDIR").as_ref(), LEAST);
-}
-
-/// A token of a drone that is no more.
-fn slain(agent: &HostAgent, repo: &Repo) -> String {
-    let drone = agent.spawn(repo);
-    let token = drone.sh("drone-agent token").ok().to_owned();
-    drone.slay(&[]).ok();
-    token
+    report.conclude("hostile-attempts.txt", LEAST);
 }

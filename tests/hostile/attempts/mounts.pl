@@ -67,9 +67,10 @@ attempt('list other drones through the mounted directory', sub { opendir(my $dir
 
 # Other drones' sockets, by every name that there is for them.
 my ($source) = map { (split / /)[3] } grep { (split / /)[4] eq $mine } split /\n/, slurp('/proc/self/mountinfo');
+$source //= $mine;
 my @roads = ("$mine/../$victim", "/proc/self/cwd/../$victim", "/proc/1/root$state/sockets/$victim", "$state/sockets/$victim", "$source/../$victim",
   "/proc/1/cwd/../../../..$state/sockets/$victim", "/run/$victim");
-opendir(my $open, $mine) or die $!; my $fd = fileno $open;
+opendir(my $open, -d $mine ? $mine : '/run') or die $!; my $fd = fileno $open;
 push @roads, "/proc/self/fd/$fd/../$victim", "/dev/fd/$fd/../$victim";
 symlink "../../../../../..$state/sockets/$victim", '/tmp/road'; push @roads, '/tmp/road';
 chdir $mine;

@@ -29,6 +29,11 @@ impl Report {
         self.0.push(Attempt { kind, name: name.to_owned(), granted });
     }
 
+    /// Takes over what another report has.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Notes what a script reports: `name TAB refused|granted TAB detail` for each attempt, and
     /// `end` for the last line.
     ///
@@ -49,11 +54,11 @@ impl Report {
         }
     }
 
-    /// Prints the sum, leaves the list in `directory`, and asserts that nothing was granted.
+    /// Prints the sum, leaves the list in the file `name`, and asserts that nothing was granted.
     ///
     /// # Panics
     /// When something was, or there were fewer than `least` attempts.
-    pub fn conclude(self, directory: &Path, least: usize) {
+    pub fn conclude(self, name: &str, least: usize) {
         let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
         let mut list = String::new();
         for Attempt { kind, name, granted } in &self.0 {
@@ -65,7 +70,7 @@ impl Report {
         let sum = format!("attempts: {}, granted: {}", self.0.len(), granted.len());
         let kinds: Vec<String> =
             kinds.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-        let file = directory.join("hostile-attempts.txt");
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::write(&file, format!("{list}{sum}\n")).expect("the list of attempts");
         // Not by `println!`: a test that passes is to show it too.
         let text = format!("{sum} ({}; {})\n", kinds.join(", "), file.display());

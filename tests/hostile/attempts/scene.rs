@@ -5,7 +5,11 @@ use hatchery_tests::{Drone, HostAgent, Repo, Run, Turn};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// Small, so that a flood is quick; and less than the App's installations have, so that there is
+/// Processes that each drone may have: few, so that a flood is quick.
+pub const PIDS: &str = "256";
+/// And this much memory.
+pub const MEMORY_MIB: &str = "512";
+/// What of both is in the configuration; and less than the App's installations have, so that there is
 /// something to escalate to.
 pub const LIMITS: &str = "[drone]\nmemory = \"512MiB\"\ncpus = 2\npids = 256\n\
     permissions = { contents = \"read\", issues = \"read\", metadata = \"read\" }";

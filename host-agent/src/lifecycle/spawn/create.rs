@@ -160,11 +160,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let host_network = run.host_network.then(|| "host".to_owned());
         let network = host_network.unwrap_or_else(|| network::segment(drone, &tuning));
         tuning.cap_drop.extend(network::forgone(&network));
+        let mut labels = self.container_labels(stage, record, plan, built);
+        if built.image.labels.contains_key(labels::COMPOSE_PROJECT) {
+            // It would be taken for a sibling of a Compose drone.
+            labels.insert(labels::COMPOSE_PROJECT.to_owned(), String::new());
+        }
         ContainerSpec {
             name: drone.to_string(),
             hostname: drone.to_string(),
             image: built.image.id.clone(),
-            labels: self.container_labels(stage, record, plan, built),
+            labels,
             env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             user: effective.container_user.clone().or_else(|| run.user.clone()),
             entrypoint: Some(entrypoint),
