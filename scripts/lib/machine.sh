@@ -8,6 +8,8 @@ MACHINE_SUITES=(bookworm trixie)
 # What an installed Debian has beside the least: a bus, and nothing that quickstart brings.
 MACHINE_PACKAGES=systemd-sysv,dbus,apt
 MACHINE_BOOT_LIMIT=120
+# Where the checkout lies in it: paths have spaces.
+MACHINE_CHECKOUT='/root/a checkout'
 # The address at which slirp4netns answers for this machine's resolver.
 MACHINE_DNS=10.0.2.3
 
@@ -39,9 +41,9 @@ machine_make() {
   # Authorities that this machine's administrator trusts, where the way out needs them.
   mkdir -p "$root/usr/local/share/ca-certificates"
   find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$root/usr/local/share/ca-certificates" {} + 2>/dev/null || true
-  mkdir -p "$root/root/hatchery"
+  mkdir -p "$root$MACHINE_CHECKOUT"
   (cd "$HATCHERY_ROOT" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf -) |
-    tar -C "$root/root/hatchery" -xf -
+    tar -C "$root$MACHINE_CHECKOUT" -xf -
 }
 
 machine_sources() {
@@ -124,7 +126,7 @@ machine_enter() {
 
 # machine_run SUITE COMMAND...: as root's login would, in the checkout, in a unit of its own.
 machine_run() {
-  machine_enter "$1" systemd-run -q --pipe --wait --collect --working-directory=/root/hatchery \
+  machine_enter "$1" systemd-run -q --pipe --wait --collect --working-directory="$MACHINE_CHECKOUT" \
     --setenv=HOME=/root --setenv=NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt "${@:2}"
 }
 
