@@ -172,7 +172,7 @@ mod tests {
     fn help_reads_well() {
         let mut command = Cli::command().term_width(100);
         let mut help = command.render_long_help().to_string();
-        for name in ["serve", "spawn", "slay", "exec", "logs"] {
+        for name in ["serve", "spawn", "slay", "exec", "logs", "repo"] {
             let sub = command.find_subcommand_mut(name).expect("a subcommand");
             help.push_str(&format!("\n--- {name}\n{}", sub.render_help()));
         }

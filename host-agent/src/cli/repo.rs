@@ -120,6 +120,7 @@ mod tests {
     #[test]
     fn grants_read_well() {
         let grant = |repo: &str, level: &str| GrantView {
+            primary: false,
             repo: repo.parse().expect("a repository"),
             repo_id: 7,
             permissions: Permissions::from([

@@ -163,6 +163,7 @@ pub(super) mod tests {
                 repo: "acme/web".parse().expect("a repository"),
                 repo_id: 7,
                 permissions: Permissions::from([("contents".to_owned(), "write".to_owned())]),
+                primary: true,
             }],
             last_token_at: Some(datetime!(2026-11-21 10:13:00 UTC)),
             health: vec!["the installation lacks checks=read".to_owned()],

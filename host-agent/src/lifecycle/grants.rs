@@ -9,6 +9,7 @@ use super::failure::{Failure, FailureKind};
 use super::request::ConnectRequest;
 use super::view::{DroneGrants, GrantView};
 use super::{Lifecycle, spawn};
+use crate::credentials::permissions::includes;
 use crate::credentials::{Forge, ForgeRepository};
 use crate::records::{Grant, Record};
 
@@ -27,13 +28,18 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let _claimed = self.operations.begin(drone, "repo connect").await?;
         let found = self.credentials.resolve(&repo).await?;
         let (permissions, notices) = self.wanted(&repo, request, &found)?;
-        let grant = Grant { repo_id: found.id, name: found.name, permissions };
-        let (before, after) = self.put_grant(drone, grant.clone()).await?;
+        let record = self.record_of(drone)?;
+        let before = record.grants.iter().find(|grant| grant.repo_id == found.id);
+        let before = before.map(|grant| grant.permissions.clone());
+        let grant = Grant::new(found.id, found.name, permissions.clone());
+        if before.as_ref() != Some(&permissions) {
+            self.credentials.granting(&record, &grant, "repo connect").await;
+        }
+        let after = self.update_record(drone, move |record| record.put_grant(grant)).await?;
         // What was minted may have more than the new grant: it ends now, not within the hour.
-        if before.is_some_and(|before| before != grant) {
+        if before.is_some_and(|before| !includes(&permissions, &before)) {
             self.credentials.revoke_drone(drone).await;
         }
-        self.credentials.granted(&after, &grant).await;
         Ok(DroneGrants { notices, ..view(&after) })
     }
 
@@ -46,7 +52,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let repo = self.repo_for(&record, repo)?;
         let _claimed = self.operations.begin(drone, "repo disconnect").await?;
         let record = self.record_of(drone)?;
-        let Some(grant) = self.credentials.grant_by_name(&record, &repo.name) else {
+        let Some(grant) = record.grant_named(&repo.name).cloned() else {
             let message = format!("{drone} is not connected to {}", repo.name);
             return Err(Failure::new(FailureKind::NoRepository, message)
                 .hint(format!("see what it reaches: `hatchery repo list {drone}`")));
@@ -61,14 +67,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 .hint(format!("to be rid of it: `hatchery slay {drone}`")));
         }
         let id = grant.repo_id;
-        let after = self
-            .update_record(drone, move |record| {
-                record.grants.retain(|grant| grant.repo_id != id);
-                record.grant_version += 1;
-            })
-            .await?;
+        self.credentials.withdrawing(&record, &grant, "repo disconnect").await;
+        let after = self.update_record(drone, move |record| record.drop_grant(id)).await?;
         self.credentials.revoke_drone(drone).await;
-        self.credentials.withdrawn(&after, &grant).await;
         Ok(view(&after))
     }
 
@@ -94,7 +95,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<(Permissions, Vec<String>), Failure> {
         let mut wanted = match &request.permissions {
             Some(named) => named.clone(),
-            None => self.config.drone.permissions.clone(),
+            None => self.config.permissions_for(&found.name).clone(),
         };
         if request.read_only {
             wanted.values_mut().for_each(|level| "read".clone_into(level));
@@ -114,30 +115,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
         Ok((permissions, missing))
     }
-
-    /// Puts a grant on record in the place of the one of the same repository; says which that was.
-    async fn put_grant(
-        &self,
-        drone: &DroneName,
-        grant: Grant,
-    ) -> Result<(Option<Grant>, std::sync::Arc<Record>), Failure> {
-        let before = {
-            let record = self.record_of(drone)?;
-            record.grants.iter().find(|one| one.repo_id == grant.repo_id).cloned()
-        };
-        let after = self
-            .update_record(drone, move |record| {
-                let place = record.grants.iter_mut().find(|one| one.repo_id == grant.repo_id);
-                match place {
-                    Some(place) if *place == grant => return,
-                    Some(place) => *place = grant,
-                    None => record.grants.push(grant),
-                }
-                record.grant_version += 1;
-            })
-            .await?;
-        Ok((before, after))
-    }
 }
 
 /// Grants as people see them, the drone's own repository first.
@@ -146,8 +123,11 @@ pub(super) fn views(record: &Record) -> Vec<GrantView> {
         repo: grant.name.clone(),
         repo_id: grant.repo_id,
         permissions: grant.permissions.clone(),
+        primary: grant.repo_id == record.repo_id,
     };
-    record.grants.iter().map(view).collect()
+    let mut views: Vec<GrantView> = record.grants.iter().map(view).collect();
+    views.sort_by(|one, other| (!one.primary, &one.repo).cmp(&(!other.primary, &other.repo)));
+    views
 }
 
 fn view(record: &Record) -> DroneGrants {

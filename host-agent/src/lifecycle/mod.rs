@@ -119,14 +119,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         match drone {
             // Unknown containers have no record, yet a name that `adopt` and `slay` take.
             DroneRef::Name(name) => Ok(name.clone()),
-            DroneRef::Repo(repo) => self
-                .records
-                .all()
-                .iter()
-                .find(|record| record.repo == *repo)
-                .map(|record| record.drone.clone())
-                .or_else(|| DroneName::natural(&repo.name))
-                .ok_or_else(|| explain::no_drone(drone)),
+            DroneRef::Repo(repo) => {
+                let all = self.records.all();
+                let here = || all.iter().filter(|record| record.repo.host == repo.host);
+                here()
+                    .find(|record| *record.name_now() == repo.name)
+                    .or_else(|| here().find(|record| record.repo.name == repo.name))
+                    .map(|record| record.drone.clone())
+                    .or_else(|| DroneName::natural(&repo.name))
+                    .ok_or_else(|| explain::no_drone(drone))
+            }
         }
     }
 

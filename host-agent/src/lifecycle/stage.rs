@@ -41,9 +41,20 @@ impl Stage {
         Self::all(paths).join(drone.as_str())
     }
 
+    /// What a build for `drone` leaves behind is noted there.
+    pub fn notes(paths: &Paths, drone: &DroneName) -> PathBuf {
+        Self::root(paths, drone).join("leftovers")
+    }
+
     /// Everything staged for any drone.
     pub fn all(paths: &Paths) -> PathBuf {
         paths.cache().join("stage")
+    }
+
+    /// Drones with something below `all`.
+    pub fn staged(all: &Path) -> Vec<DroneName> {
+        let entries = std::fs::read_dir(all).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// The directory that holds nothing but the clone: what is copied into the volume.

@@ -1,8 +1,10 @@
 //! `status`: one drone in detail, and what is wrong with it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hatchery_protocol::DroneName;
+use time::OffsetDateTime;
 
 use super::engine::ContainerEngine;
 use super::failure::Failure;
@@ -12,6 +14,10 @@ use crate::credentials::Forge;
 
 /// Share of the memory limit, in percent, above which a drone is said to be nearly out of it.
 const NEARLY_FULL: u64 = 95;
+
+/// How long a repository that a drone asked for in vain is shown, and how many of them.
+const REFUSED_SHOWN: Duration = Duration::from_secs(24 * 60 * 60);
+const REFUSALS_SHOWN: usize = 5;
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn status_of(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
@@ -69,6 +75,14 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             && used.saturating_mul(100) > limit.saturating_mul(NEARLY_FULL)
         {
             wrong.push(format!("it uses over {NEARLY_FULL} % of the memory that it may"));
+        }
+        let lately = OffsetDateTime::now_utc() - REFUSED_SHOWN;
+        for repo in self.credentials.refused_since(drone, lately).iter().rev().take(REFUSALS_SHOWN)
+        {
+            wrong.push(format!(
+                "it asked for {repo}, which it was not granted; \
+                 `hatchery repo connect {drone} {repo}` grants it"
+            ));
         }
         wrong.extend(self.known.what_is_wrong_with_the_network());
         wrong

@@ -109,6 +109,9 @@ pub struct GrantView {
     pub repo_id: u64,
     /// The permissions granted.
     pub permissions: Permissions,
+    /// The drone's own repository: cannot be disconnected.
+    #[serde(default)]
+    pub primary: bool,
 }
 
 /// A step of an operation; the names are fixed by the design ("Spawn").

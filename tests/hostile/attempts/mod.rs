@@ -8,6 +8,7 @@ mod network;
 mod report;
 mod requests;
 mod scene;
+mod tree;
 
 use hatchery_tests::{HostAgent, Repo, World};
 
@@ -29,6 +30,7 @@ fn nothing_that_is_attempted_inside_a_drone_is_granted() {
     let token = slain(&agent, &gone);
     commands::attempt(&scene, (&gone.name(), &token), &mut report);
     network::attempt(&scene, &mut report);
+    tree::attempt(&scene, &mut report);
     report.conclude(env!("CARGO_TARGET_TMPDIR").as_ref(), LEAST);
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 /// Small, so that a flood is quick; and less than the App's installations have, so that there is
 /// something to escalate to.
-pub const LIMITS: &str = "[drone]\nmemory = \"512MiB\"\ncpus = 1\npids = 256\n\
+pub const LIMITS: &str = "[drone]\nmemory = \"512MiB\"\ncpus = 2\npids = 256\n\
     permissions = { contents = \"read\", issues = \"read\", metadata = \"read\" }";
 
 /// The attacker and its surroundings.

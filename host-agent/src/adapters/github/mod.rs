@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod jwt;
 mod limit;
+mod pages;
 mod redact;
 mod resolve;
 
@@ -23,12 +24,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hatchery_protocol::wire::{GitIdentity, Permissions};
-use hatchery_protocol::{ForgeHost, RepoId};
+use hatchery_protocol::{ForgeHost, RepoId, RepoName};
 
 use crate::config::{Config, ForgeConfig};
 use crate::credentials::forge::{
     Forge, ForgeError, ForgeRepository, Installation, MintRequest, Minted,
 };
+use crate::records::ForgeRepoId;
 use crate::secret::Token;
 use answer::AppAnswer;
 use app::App;
@@ -95,7 +97,7 @@ impl GitHub {
     /// # Errors
     /// When the forge does not answer, or refuses the App's key, id or clock.
     pub async fn own_app(&self, host: &ForgeHost) -> Result<OwnApp, ForgeError> {
-        let AppAnswer { slug, permissions } = self.app(host)?.own().await?;
+        let AppAnswer { slug, permissions, .. } = self.app(host)?.own().await?;
         Ok(OwnApp { slug, permissions })
     }
 
@@ -109,8 +111,13 @@ impl Forge for GitHub {
         self.app(&repo.host)?.repository(&repo.name).await
     }
 
-    async fn installation(&self, repo: &RepoId) -> Result<Installation, ForgeError> {
-        self.app(&repo.host)?.installation(&repo.name).await
+    async fn installation(
+        &self,
+        host: &ForgeHost,
+        id: ForgeRepoId,
+        name: &RepoName,
+    ) -> Result<Installation, ForgeError> {
+        self.app(host)?.installation(id, name).await
     }
 
     async fn mint(&self, request: &MintRequest) -> Result<Minted, ForgeError> {

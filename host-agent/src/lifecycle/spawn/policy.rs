@@ -3,12 +3,15 @@
 
 use std::collections::HashSet;
 
+use hatchery_protocol::DroneName;
+
 use super::super::engine::ContainerEngine;
 use super::super::failure::Failure;
 use super::super::stage::Stage;
 use super::super::telling::Telling;
 use super::super::{Lifecycle, blocking};
 use super::clone::stage_failure;
+use super::compose::for_build;
 use crate::credentials::Forge;
 use crate::policy::{self, Form, Plan, Scope};
 use crate::records::Record;
@@ -31,7 +34,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             let chosen = choices.devcontainer.as_deref();
             let review = policy::check_text(&stage.checkout(), chosen, &scope, &is_local)?;
             let accepted = review.accept(choices.without_refused)?;
-            put(&stage, &accepted.outcome).map_err(|error| stage_failure(&error))?;
+            put(&stage, &accepted.outcome, &drone).map_err(|error| stage_failure(&error))?;
             Ok::<_, Failure>(accepted)
         })
         .await?;
@@ -50,11 +53,11 @@ fn is_named(names: &HashSet<String>, reference: &str) -> bool {
 }
 
 /// Puts what the policy left into the stage.
-fn put(stage: &Stage, plan: &Plan) -> std::io::Result<()> {
+fn put(stage: &Stage, plan: &Plan, drone: &DroneName) -> std::io::Result<()> {
     stage.write(&plan.config_path, &plan.devcontainer_json.to_string())?;
     if let Form::Compose(compose) = &plan.form {
-        for file in &compose.files {
-            stage.write(&file.path, &file.text)?;
+        for (path, text) in for_build(compose, drone) {
+            stage.write(&path, &text)?;
         }
     }
     Ok(())

@@ -85,8 +85,8 @@ pub struct BuildSoFar {
     pub context: String,
     /// `dockerfile`, relative to it.
     pub dockerfile: Option<String>,
-    /// `dockerfile_inline`.
-    pub inline: Option<String>,
+    /// `dockerfile_inline`, and where it stands.
+    pub inline: Option<(String, Place)>,
     /// `args`.
     pub args: BTreeMap<String, String>,
 }
