@@ -38,12 +38,29 @@ machine_make() {
   machine_sources "$suite" >"$root/etc/apt/sources.list"
   # There are no modules to load here, and this unit calls that a failure.
   ln -sfn /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
+  machine_cgroup_unit >"$root/etc/systemd/system/cgroups.service"
+  mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
+  ln -sfn ../cgroups.service "$root/etc/systemd/system/sysinit.target.wants/cgroups.service"
   # Authorities that this machine's administrator trusts, where the way out needs them.
   mkdir -p "$root/usr/local/share/ca-certificates"
   find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$root/usr/local/share/ca-certificates" {} + 2>/dev/null || true
   mkdir -p "$root$MACHINE_CHECKOUT"
   (cd "$HATCHERY_ROOT" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf -) |
     tar -C "$root$MACHINE_CHECKOUT" -xf -
+}
+
+# machine_cgroup_unit: nspawn mounts the hierarchies of cgroup v1 read-only; an engine writes to them.
+machine_cgroup_unit() {
+  cat <<'UNIT'
+[Unit]
+Description=Writable cgroup hierarchies, as a machine has them
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for one in /sys/fs/cgroup/*/; do mount -o remount,rw,bind "$one"; done; true'
+UNIT
 }
 
 machine_sources() {
