@@ -8,6 +8,8 @@ MACHINE_SUITES=(bookworm trixie)
 # What an installed Debian has beside the least: a bus, and nothing that quickstart brings.
 MACHINE_PACKAGES=systemd-sysv,dbus,apt
 MACHINE_BOOT_LIMIT=120
+# Where the checkout lies in it: paths have spaces.
+MACHINE_CHECKOUT='/root/a checkout'
 # The address at which slirp4netns answers for this machine's resolver.
 MACHINE_DNS=10.0.2.3
 
@@ -36,12 +38,29 @@ machine_make() {
   machine_sources "$suite" >"$root/etc/apt/sources.list"
   # There are no modules to load here, and this unit calls that a failure.
   ln -sfn /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
+  machine_cgroup_unit >"$root/etc/systemd/system/cgroups.service"
+  mkdir -p "$root/etc/systemd/system/sysinit.target.wants"
+  ln -sfn ../cgroups.service "$root/etc/systemd/system/sysinit.target.wants/cgroups.service"
   # Authorities that this machine's administrator trusts, where the way out needs them.
   mkdir -p "$root/usr/local/share/ca-certificates"
   find /usr/local/share/ca-certificates -name '*.crt' -exec cp -t "$root/usr/local/share/ca-certificates" {} + 2>/dev/null || true
-  mkdir -p "$root/root/hatchery"
+  mkdir -p "$root$MACHINE_CHECKOUT"
   (cd "$HATCHERY_ROOT" && git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf -) |
-    tar -C "$root/root/hatchery" -xf -
+    tar -C "$root$MACHINE_CHECKOUT" -xf -
+}
+
+# machine_cgroup_unit: nspawn mounts the hierarchies of cgroup v1 read-only; an engine writes to them.
+machine_cgroup_unit() {
+  cat <<'UNIT'
+[Unit]
+Description=Writable cgroup hierarchies, as a machine has them
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'for one in /sys/fs/cgroup/*/; do mount -o remount,rw,bind "$one"; done; true'
+UNIT
 }
 
 machine_sources() {
@@ -124,7 +143,7 @@ machine_enter() {
 
 # machine_run SUITE COMMAND...: as root's login would, in the checkout, in a unit of its own.
 machine_run() {
-  machine_enter "$1" systemd-run -q --pipe --wait --collect --working-directory=/root/hatchery \
+  machine_enter "$1" systemd-run -q --pipe --wait --collect --working-directory="$MACHINE_CHECKOUT" \
     --setenv=HOME=/root --setenv=NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt "${@:2}"
 }
 

@@ -51,6 +51,8 @@ uninstall_firewall() {
 uninstall_services() {
   local name target
   while IFS= read -r name; do service_stop "$name"; done < <(ledger_of service)
+  if ledger_has docker-was stopped; then systemctl stop docker.service docker.socket || true; fi
+  if ledger_has docker-was disabled; then systemctl disable docker.service || true; fi
   while IFS= read -r target; do rustup target remove "$target" || true; done < <(ledger_of rust-target)
 }
 

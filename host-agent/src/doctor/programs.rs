@@ -61,29 +61,31 @@ async fn docker(tools: &Tools<'_>) -> Vec<Check> {
     } else {
         Check::ok("docker", format!("Docker Engine {version} answers on {socket}"))
     };
-    let (buildx, compose) = tokio::join!(
-        tools.say(&programs.docker, &["buildx", "version"]),
-        tools.say(&programs.docker, &["compose", "version", "--short"]),
-    );
-    let builder = match buildx {
-        Ok(_) if numbers(&version) >= BUILDKIT_LEAST => {
-            Check::ok("builder", "BuildKit builds images, several at once")
-        }
-        Ok(_) | Err(_) => Check::warn(
-            "builder",
-            "the classic builder builds images, one at a time",
-            "Docker Engine 23 or newer with the plugin buildx (package docker-buildx) has BuildKit",
-        ),
-    };
-    let compose = match compose {
+    let (builder, compose) = tokio::join!(builder(tools, &version), compose(tools));
+    vec![engine, builder, compose]
+}
+
+async fn builder(tools: &Tools<'_>, engine: &str) -> Check {
+    let plugin = tools.say(&tools.programs.docker, &["buildx", "version"]).await;
+    if plugin.is_ok() && numbers(engine) >= BUILDKIT_LEAST {
+        return Check::ok("builder", "BuildKit builds images, several at once");
+    }
+    Check::warn(
+        "builder",
+        "the classic builder builds images, one at a time",
+        "Docker Engine 23 or newer with the plugin buildx (package docker-buildx) has BuildKit",
+    )
+}
+
+async fn compose(tools: &Tools<'_>) -> Check {
+    match tools.say(&tools.programs.docker, &["compose", "version", "--short"]).await {
         Ok(version) => Check::ok("compose", format!("Compose {version}")),
         Err(_) => Check::warn(
             "compose",
             "Docker's client has no plugin `compose`: repositories with a Compose file cannot be spawned",
             "install the package docker-compose-plugin, docker-compose-v2 or docker-compose",
         ),
-    };
-    vec![engine, builder, compose]
+    }
 }
 
 /// Whether somebody listens on the engine's socket and lets this user in; `None`: yes.
