@@ -3,6 +3,7 @@
 
 mod classic_builder;
 mod cli_home;
+mod cut_off;
 pub mod devcontainer_cli;
 pub mod docker;
 pub mod exec;
@@ -39,6 +40,7 @@ pub struct Machine {
     cpu: CpuSamples,
     /// Shared by whatever is being made on the engine.
     making: Arc<RwLock<()>>,
+    cut_off: cut_off::LastCutOff,
 }
 
 impl Machine {
@@ -63,6 +65,7 @@ impl Machine {
             compose: OnceCell::new(),
             cpu: CpuSamples::default(),
             making: Arc::default(),
+            cut_off: cut_off::LastCutOff::default(),
         })
     }
 }
