@@ -10,7 +10,8 @@ use super::super::telling::Telling;
 use super::super::{Lifecycle, blocking};
 use super::clone::stage_failure;
 use crate::credentials::Forge;
-use crate::policy::{self, Form, Plan, Scope};
+use crate::credentials::audit::Verdict;
+use crate::policy::{self, Finding, Form, Plan, Scope};
 use crate::records::Record;
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
@@ -25,20 +26,37 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let (config, stage) = (self.config.clone(), stage.clone());
         let (drone, repo) = (record.drone.clone(), record.repo.name.clone());
         let choices = record.choices.clone();
-        let accepted = blocking(move || {
+        let (findings, accepted) = blocking(move || {
             let scope = Scope::new(&config, &drone, &repo, subpaths);
             let is_local = |reference: &str| is_named(&local, reference);
             let chosen = choices.devcontainer.as_deref();
             let review = policy::check_text(&stage.checkout(), chosen, &scope, &is_local)?;
-            let accepted = review.accept(choices.without_refused)?;
-            put(&stage, &accepted.outcome).map_err(|error| stage_failure(&error))?;
-            Ok::<_, Failure>(accepted)
+            let findings = review.findings.clone();
+            let accepted = review.accept(choices.without_refused).and_then(|accepted| {
+                put(&stage, &accepted.outcome).map_err(|error| stage_failure(&error))?;
+                Ok(accepted)
+            });
+            Ok::<_, Failure>((findings, accepted))
         })
         .await?;
+        self.judged(record, &findings).await;
+        let accepted = accepted?;
         for notice in accepted.notices {
             telling.notice(notice).await;
         }
         Ok(accepted.outcome)
+    }
+
+    /// Writes down what the policy decided.
+    pub(super) async fn judged(&self, record: &Record, findings: &[Finding]) {
+        for finding in findings {
+            let verdict = match finding.verdict {
+                policy::Verdict::Permit => Verdict::Allow,
+                policy::Verdict::Strip => Verdict::Strip,
+                policy::Verdict::Refuse => Verdict::Refuse,
+            };
+            self.credentials.judged(record, verdict, finding.to_string()).await;
+        }
     }
 }
 
