@@ -2,6 +2,7 @@
 
 mod aarch64;
 mod adopt;
+mod audit;
 mod burrow;
 mod capacity;
 mod classic_builder;
@@ -23,6 +24,7 @@ mod out_of_memory;
 mod rebuild;
 mod renamed;
 mod repo_connect;
+mod revoked;
 mod seed_design;
 mod slay;
 mod spawn_compose;

@@ -1,5 +1,6 @@
 //! Attacks, each by what it must not achieve.
 
+mod handed_on;
 mod host_git;
 mod policy;
 mod socket;
