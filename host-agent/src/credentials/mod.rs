@@ -10,7 +10,7 @@ mod budget;
 mod cache;
 mod cgroup;
 pub mod forge;
-mod grants;
+pub(crate) mod grants;
 mod installations;
 pub mod keeper;
 mod kept_sockets;
