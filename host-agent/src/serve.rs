@@ -57,7 +57,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let last = CancellationToken::new();
     let keeping = tokio::spawn(credentials.clone().run(last.clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(drone_api::serve(credentials.clone(), shutdown.clone()));
+    tasks.spawn(answering(credentials.clone(), shutdown.clone())?);
     // Before Docker is looked at, which may not be there yet: it starts drones by itself, and they
     // ask at once.
     credentials.open_all().await;
@@ -88,6 +88,16 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What answers on the drones' sockets until `shutdown`.
+fn answering(
+    credentials: Arc<Credentials<GitHub>>,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    drone_api::start(credentials, shutdown).map_err(|error| {
+        Failure::new(FailureKind::Failed, "cannot answer on drones' sockets").caused_by(&error)
+    })
+}
+
 /// Descriptors that the service manager passed to this process.
 struct Passed {
     /// The control socket.
@@ -105,7 +115,7 @@ impl Passed {
             let message = "cannot take what the service manager passed";
             Failure::new(FailureKind::Failed, message)
                 .caused_by(&error)
-                .hint("it takes Linux 5.6 or newer; `journalctl -u hatchery` says what systemd did")
+                .hint("`journalctl -u hatchery` says what systemd did")
         })?;
         let (control, kept): (Vec<_>, Vec<_>) =
             passed.into_iter().partition(|(name, _)| name == Self::CONTROL);

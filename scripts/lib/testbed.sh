@@ -74,10 +74,17 @@ testbed_engine_start() {
 
 # testbed_client ENGINE: this shell's docker is that engine's, with its plugins and no user's settings.
 testbed_client() {
-  local home
+  local home plugins
   home=$(testbed_home "$1")
+  plugins=$home/cli-plugins
   mkdir -p "$TESTBED_RUN/$1/docker-config"
-  ln -sfn "$home/cli-plugins" "$TESTBED_RUN/$1/docker-config/cli-plugins"
+  if [ "$1" = classic ]; then
+    # Compose v2 runs there as well; buildx would look for its frontend in a registry.
+    plugins=$TESTBED_RUN/$1/cli-plugins
+    mkdir -p "$plugins"
+    ln -sf "$(engine_home)/cli-plugins/docker-compose" "$plugins/"
+  fi
+  ln -sfn "$plugins" "$TESTBED_RUN/$1/docker-config/cli-plugins"
   export DOCKER_HOST=unix://$TESTBED_RUN/$1/docker.sock DOCKER_CONFIG=$TESTBED_RUN/$1/docker-config
   export PATH=$home/bin:$PATH
 }

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    Bed, Drone, OrdinaryUser, Repo, Run, World, bed, forge, http, nursery, wait_until, world,
+    Bed, Drone, OrdinaryUser, Repo, Run, ServiceManager, World, bed, forge, http, nursery,
+    wait_until, world,
 };
 
 /// Longest time that a host agent may take to answer, or to end: it waits for what is under way.
@@ -25,15 +26,13 @@ pub struct HostAgent {
     /// Who runs it, where that is not root.
     user: Option<OrdinaryUser>,
     process: Mutex<Option<Child>>,
+    manager: Option<ServiceManager>,
 }
 
 impl HostAgent {
     /// Starts one; `config` is TOML whose tables replace the tests' usual ones.
     pub(crate) fn start(world: &'static World, config: &str) -> Self {
-        let agent = Self { world, home: world.agent_home(), user: None, process: Mutex::new(None) };
-        std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
-        std::fs::write(agent.home.join("config.toml"), configuration(world, config))
-            .expect("the configuration");
+        let agent = Self::make(world, config);
         agent.start_again();
         agent
     }
@@ -45,9 +44,45 @@ impl HostAgent {
         let user = OrdinaryUser::make(world, &home, groups);
         let text = user.configuration(world, &configuration(world, config));
         std::fs::write(user.config_file(), text).expect("the configuration");
-        let agent = Self { world, home, user: Some(user), process: Mutex::new(None) };
+        let process = Mutex::new(None);
+        let agent = Self { world, home, user: Some(user), process, manager: None };
         agent.start_again();
         agent
+    }
+
+    /// The same as a service of a service manager.
+    pub(crate) fn start_managed(world: &'static World, config: &str) -> Self {
+        let mut agent = Self::make(world, config);
+        agent.manager = Some(ServiceManager::start(&agent.home, &agent.control_socket()));
+        agent.start_again();
+        agent
+    }
+
+    fn make(world: &'static World, config: &str) -> Self {
+        let (home, process) = (world.agent_home(), Mutex::new(None));
+        let agent = Self { world, home, user: None, process, manager: None };
+        std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
+        agent.configure(config);
+        agent
+    }
+
+    /// Writes its configuration file: TOML whose tables replace the tests' usual ones.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(self.home.join("config.toml"), configuration(self.world, config))
+            .expect("the configuration");
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    /// Its service manager.
+    ///
+    /// # Panics
+    /// When it was started without one.
+    pub fn manager(&self) -> &ServiceManager {
+        self.manager.as_ref().expect("a service of a service manager")
     }
 
     /// Starts it once more after it ended, and waits until it answers.
@@ -57,7 +92,11 @@ impl HostAgent {
             if let Some(status) = self.lock().as_mut().and_then(|child| child.try_wait().ok()?) {
                 panic!("hatchery serve ended ({status}):\n{}", self.log());
             }
-            http::request(&self.control_socket(), "GET", "/v1/version", "").ok()
+            if let Some(manager) = &self.manager {
+                // Whoever asks before waits, however the host agent fares.
+                return manager.told().iter().any(|told| told == "READY=1").then_some(());
+            }
+            http::request(&self.control_socket(), "GET", "/v1/version", "").ok().map(drop)
         });
     }
 
@@ -68,8 +107,15 @@ impl HostAgent {
         command.env("HATCHERY_LOG", "info,hatchery=debug");
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let log = log.expect("the host agent's log");
+        if let Some(manager) = &self.manager {
+            command = manager.prepare(command);
+        }
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);
-        *self.lock() = Some(nursery::start(command));
+        let process = nursery::start(command);
+        if let Some(manager) = &self.manager {
+            manager.started(process.id());
+        }
+        *self.lock() = Some(process);
     }
 
     /// `kill -9`.

@@ -62,6 +62,28 @@ pub fn assert_nothing_since(before: &Inventory, agent: &HostAgent, repo: &Repo) 
     assert_no_process_of(repo);
 }
 
+/// Asserts that nothing at all is there that was not before, whatever it is called, and that nothing
+/// is gone; on an engine that nobody else uses meanwhile. What outlives a drone by design (the host key of its repository, audit
+/// log, logs) stays.
+///
+/// # Panics
+/// When something is left, or gone.
+pub fn assert_as_before(before: &Inventory, agent: &HostAgent) {
+    let kept = |thing: &String| {
+        let outlives = ["/s/hostkeys", "/s/audit.jsonl", "/s/logs", "serve.log"];
+        // Directories of the host agent's, made when they are needed first.
+        let places = ["/s/cache/stage", "/s/sockets", "/s/compose"];
+        outlives.iter().any(|name| thing.contains(name))
+            || places.iter().any(|name| thing.ends_with(name))
+    };
+    let new: Vec<_> =
+        Inventory::of(agent).since(before).into_iter().filter(|thing| !kept(thing)).collect();
+    assert!(new.is_empty(), "left behind: {new:#?}\n{}", agent.log());
+    let gone: Vec<_> = before.since(&Inventory::of(agent));
+    let gone: Vec<_> = gone.into_iter().filter(|thing| !thing.starts_with("file ")).collect();
+    assert!(gone.is_empty(), "somebody else's, and gone: {gone:#?}\n{}", agent.log());
+}
+
 /// Asserts that no process on the host works on a drone: git, the devcontainer CLI, Docker's client.
 ///
 /// # Panics
@@ -92,7 +114,10 @@ fn engine(bed: Bed) -> BTreeSet<String> {
         ("container", &["ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.Image}}"]),
         ("volume", &["volume", "ls", "--format", "{{.Name}}"]),
         ("network", &["network", "ls", "--format", "{{.Name}}"]),
-        ("image", &["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]),
+        (
+            "image",
+            &["images", "--all", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"],
+        ),
     ];
     let mut things = BTreeSet::new();
     for (kind, args) in listings {

@@ -20,6 +20,7 @@ pub mod operation;
 pub mod ordinary_user;
 pub mod repo;
 pub mod run;
+pub mod service_manager;
 pub mod wait;
 pub mod world;
 
@@ -31,7 +32,8 @@ pub use inventory::Inventory;
 pub use listener::Listener;
 pub use operation::Operation;
 pub use ordinary_user::OrdinaryUser;
-pub use repo::Repo;
+pub use repo::{Repo, RepoBuilder};
 pub use run::Run;
+pub use service_manager::ServiceManager;
 pub use wait::wait_until;
 pub use world::{Turn, World};

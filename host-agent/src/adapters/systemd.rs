@@ -2,18 +2,19 @@
 //! told (`sd_notify(3)`), and the descriptors that it keeps (`FDSTORE=1`).
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
-    SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd};
 use rustix::time::ClockId;
 
 use crate::config::env;
@@ -115,17 +116,31 @@ pub fn passed() -> io::Result<Vec<(String, OwnedFd)>> {
     if named.is_empty() {
         return Ok(vec![]);
     }
-    let this = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty());
-    let own = |(name, number)| {
-        // A duplicate that has an owner and is closed at exec, for the number that nobody owns.
-        let this = this.as_ref().map_err(|errno| *errno);
-        let owned = this.and_then(|this| pidfd_getfd(this, number, PidfdGetfdFlags::empty()));
-        nix::unistd::close(number)?;
-        Ok((name, owned?))
-    };
     // All of them before the first error: none must stay open that nobody serves.
-    let owned: Vec<io::Result<_>> = named.into_iter().map(own).collect();
+    let owned: Vec<io::Result<_>> =
+        named.into_iter().map(|(name, number)| Ok((name, own(number)?))).collect();
     owned.into_iter().collect()
+}
+
+/// A descriptor with an owner, closed at exec, for a number that nobody owns: this process hands it
+/// to itself. (`pidfd_getfd` does the same and is for debuggers, which the unit's filter refuses.)
+fn own(number: RawFd) -> io::Result<OwnedFd> {
+    let (from, to) = UnixStream::pair()?;
+    let (text, rights) = ([IoSlice::new(&[0])], [number]);
+    let rights = [ControlMessage::ScmRights(&rights)];
+    let sent = sendmsg::<()>(from.as_raw_fd(), &text, &rights, MsgFlags::empty(), None);
+    nix::unistd::close(number)?;
+    sent?;
+    let mut byte = [0];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut text = [IoSliceMut::new(&mut byte)];
+    rustix::net::recvmsg(&to, &mut text, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let owned = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    owned.ok_or_else(|| io::Error::other("a passed descriptor did not arrive"))
 }
 
 /// Names and numbers of what the variables say is passed to the process `me`.
@@ -165,8 +180,6 @@ mod tests {
     use std::os::fd::AsFd as _;
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
-
-    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
     use super::*;
 
@@ -222,6 +235,20 @@ mod tests {
     fn one_that_is_gone_is_an_error_and_no_wait() {
         let manager = ServiceManager { socket: "/nonexistent/notify".into() };
         manager.ready("").expect_err("nobody there");
+    }
+
+    #[test]
+    fn a_number_gets_an_owner() {
+        use std::io::Write as _;
+        use std::os::fd::IntoRawFd as _;
+        let (one, other) = UnixStream::pair().expect("a pair");
+        let mut owned = UnixStream::from(own(one.into_raw_fd()).expect("owned"));
+        let flags = rustix::io::fcntl_getfd(&owned).expect("flags");
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        owned.write_all(b"x").expect("written");
+        drop(owned);
+        let all = std::io::read_to_string(other).expect("ends, as no duplicate is left");
+        assert_eq!(all, "x");
     }
 
     #[test]

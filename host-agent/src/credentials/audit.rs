@@ -125,11 +125,22 @@ impl<'a> Line<'a> {
         }
     }
 
+    fn text(&self) -> Option<String> {
+        let mut text = serde_json::to_string(self).ok()?;
+        text.push('\n');
+        Some(text)
+    }
+
     /// With the digits of `sha256` that a line shows.
     pub fn token(mut self, sha256: &'a str) -> Self {
-        self.token_sha256_prefix = sha256.get(..PREFIX);
+        self.token_sha256_prefix = prefix(sha256);
         self
     }
+}
+
+/// The digits of a token's SHA-256 that a line shows.
+pub fn prefix(sha256: &str) -> Option<&str> {
+    sha256.get(..PREFIX)
 }
 
 #[derive(Debug)]
@@ -195,21 +206,20 @@ impl Audit {
     }
 
     /// Writes a line down, after those before it. Waits when the disk is behind: nothing happens
-    /// that the log could not take.
-    pub async fn write(&self, mut line: Line<'_>) {
+    /// that the log could not take. Whether the drone's share of the log had room for it.
+    pub async fn write(&self, mut line: Line<'_>) -> bool {
         if matches!(line.event, Event::Token | Event::Refuse | Event::Attest) {
             match self.share(line.drone, line.at) {
                 Some(left_out) => line.left_out = left_out,
-                None => return,
+                None => return false,
             }
         }
         let sender = lock(&self.sender).clone();
-        let text = serde_json::to_string(&line);
-        if let (Some(sender), Ok(mut text)) = (sender, text) {
-            text.push('\n');
+        if let (Some(sender), Some(text)) = (sender, line.text()) {
             // Fails only when the thread is gone, which says so itself.
             let _ = sender.send(Entry::Line(text)).await;
         }
+        true
     }
 
     /// Writes a line down and waits until it is on disk: for what must not happen without a trace.
@@ -223,6 +233,25 @@ impl Audit {
             // Fails as above.
             let _ = written.await;
         }
+    }
+
+    /// Writes down that a drone gets a token, without a wait; `line` is made only when its share of
+    /// the log has room. `false` when the disk is behind: then it must not get it yet.
+    pub fn write_now<'a>(&self, drone: &'a DroneName, line: impl FnOnce(&mut Line<'a>)) -> bool {
+        let sender = lock(&self.sender).clone();
+        let permit = sender.as_ref().map(mpsc::Sender::try_reserve);
+        if let Some(Err(mpsc::error::TrySendError::Full(()))) = permit {
+            return false;
+        }
+        let mut told = Line::new(Event::Token, drone);
+        if let Some(left_out) = self.share(drone, told.at) {
+            told.left_out = left_out;
+            line(&mut told);
+            if let (Some(Ok(permit)), Some(text)) = (permit, told.text()) {
+                permit.send(Entry::Line(text));
+            }
+        }
+        true
     }
 
     /// Lines left out so far when this one may be written, `None` when it may not.

@@ -101,6 +101,13 @@ impl<F: Forge> Broker<F> {
         Ok(found)
     }
 
+    /// The token for `scope` that is there already, and good for so long that nothing needs to be
+    /// done about it. `None`: [`Broker::token_for`].
+    pub fn cached(&self, record: &Record, scope: &Scope, min_valid: Duration) -> Option<Arc<Live>> {
+        let (version, now) = (record.grant_version, OffsetDateTime::now_utc());
+        self.cache().fresh(&record.drone, version, scope, min_valid, now)
+    }
+
     /// A token for `scope` with more than `min_valid` of its life left, where the forge can be
     /// asked; else one that is valid still.
     ///

@@ -19,6 +19,7 @@ mod refusals;
 mod renames;
 mod revoke;
 mod socket;
+mod succession;
 pub mod token;
 pub mod trail;
 mod vault;
@@ -275,6 +276,23 @@ impl<F: Forge> Credentials<F> {
         self.token_for(peer.record(), Some(peer.pid()), repositories, min_valid).await
     }
 
+    /// The same where it is in the cache and nothing has to be waited for: neither the forge nor
+    /// the audit log. `None`: [`Credentials::token`] decides.
+    pub fn cached(
+        &self,
+        peer: &Attested,
+        repositories: &[RepoName],
+        min_valid: Duration,
+    ) -> Option<Arc<Live>> {
+        let record = peer.record();
+        let scope = grants::scope(record, repositories).ok()?;
+        let live = self.broker.cached(record, &scope, min_valid)?;
+        let told = self.audit.write_now(&record.drone, |line| {
+            tell(line, record, Some(peer.pid()), &live);
+        });
+        told.then_some(live)
+    }
+
     async fn token_for(
         &self,
         record: &Record,
@@ -288,15 +306,11 @@ impl<F: Forge> Credentials<F> {
         };
         let event = if answer.is_ok() { Event::Token } else { Event::Refuse };
         let mut line = Line::new(event, &record.drone);
-        line.container = record.container_id.as_deref();
-        line.pid = pid;
         match &answer {
-            Ok(live) => {
-                line = line.token(&live.sha256);
-                line.repository = Some(live.repository_list());
-                line.permissions = Some(&live.permissions);
-            }
+            Ok(live) => tell(&mut line, record, pid, live),
             Err(error) => {
+                line.container = record.container_id.as_deref();
+                line.pid = pid;
                 line.repository = Some(token::list(repositories));
                 line.reason = Some(error.to_string());
                 self.broker.was_refused(record, repositories, error);
@@ -319,11 +333,13 @@ impl<F: Forge> Credentials<F> {
 
     /// Writes down that somebody was turned away at a drone's socket.
     pub async fn refused(&self, drone: &DroneName, pid: Option<u32>, refusal: &Refusal) {
-        tracing::warn!(%drone, pid, %refusal, "a caller was turned away");
         let mut line = Line::new(Event::Attest, drone);
         line.pid = pid;
         line.reason = Some(refusal.to_string());
-        self.audit.write(line).await;
+        // Who floods the audit log must not flood this one instead.
+        if self.audit.write(line).await {
+            tracing::warn!(%drone, pid, %refusal, "a caller was turned away");
+        }
     }
 
     /// Writes down that `grant` is in the drone's record from now on, and waits until that is on
@@ -418,6 +434,15 @@ impl<F: Forge> Credentials<F> {
     fn open(&self) -> MutexGuard<'_, HashMap<DroneName, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Fills in a line on the token that a process of a drone gets; `None`: the host agent itself.
+fn tell<'a>(line: &mut Line<'a>, record: &'a Record, pid: Option<u32>, live: &'a Live) {
+    line.container = record.container_id.as_deref();
+    line.pid = pid;
+    line.repository = Some(live.repository_list());
+    line.permissions = Some(&live.permissions);
+    line.token_sha256_prefix = audit::prefix(&live.sha256);
 }
 
 /// Life that a token has left without being asked for more.

@@ -108,6 +108,10 @@ impl From<DevcontainerError> for Failure {
                 .caused_by(source)
                 .hint("install it: `npm install -g @devcontainers/cli`")
                 .hint("is it elsewhere? set [programs] devcontainer"),
+            DevcontainerError::NoCompose { .. } => failure.hint(
+                "install it: docker-compose-plugin (Docker's own packages), docker-compose-v2 \
+                 (Ubuntu) or docker-compose (Debian 13 and newer)",
+            ),
             DevcontainerError::Hook { .. } => {
                 failure.hint("does it wait for something? for more time set [limits] hook_timeout")
             }

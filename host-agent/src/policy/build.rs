@@ -147,13 +147,14 @@ pub fn judge_dockerfile(
     if !stays_inside(&format!("{path}.dockerignore"), scope.checkout, place, ledger) {
         return None;
     }
-    judge_fetched(&text, path, args, scope, ledger)
+    let place_of = |line, instruction: &str| Place::new(path, line, instruction);
+    judge_fetched(&text, &place_of, args, scope, ledger)
 }
 
-/// Judges the images that a Dockerfile's text names.
+/// Judges the images that a Dockerfile's text names; `place_of` says where a line of it stands.
 pub fn judge_fetched(
     text: &str,
-    path: &str,
+    place_of: &dyn Fn(u32, &str) -> Place,
     args: &BTreeMap<String, String>,
     scope: BuildContext<'_>,
     ledger: &mut Ledger<'_>,
@@ -162,7 +163,7 @@ pub fn judge_fetched(
     let mut fine = true;
     let (fetched, reaches) = dockerfile::read(text, args);
     for one in fetched {
-        let place = Place::new(path, one.line, one.instruction);
+        let place = place_of(one.line, one.instruction);
         match one.reference {
             Ok(reference) if one.doubtful => {
                 // Most likely a line of a script. One that could be fetched is judged all the same.
@@ -181,7 +182,7 @@ pub fn judge_fetched(
         }
     }
     for reach in reaches {
-        let place = Place::new(path, reach.line, reach.instruction);
+        let place = place_of(reach.line, reach.instruction);
         fine &= ledger.ask_whole(reach.permit, &place, reach.reason);
     }
     fine.then_some(references)

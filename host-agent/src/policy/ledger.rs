@@ -56,6 +56,8 @@ pub struct Ledger<'a> {
     pub scope: &'a Scope<'a>,
     /// A Tailscale feature was stripped: what it needs goes with it.
     pub tailscale_superseded: bool,
+    /// Directories of the checkout that mounts name and git does not have.
+    pub missing: Vec<String>,
     findings: Vec<Finding>,
     broken: Vec<String>,
 }
@@ -63,7 +65,13 @@ pub struct Ledger<'a> {
 impl<'a> Ledger<'a> {
     /// Empty.
     pub fn new(scope: &'a Scope<'a>) -> Self {
-        Self { scope, tailscale_superseded: false, findings: vec![], broken: vec![] }
+        Self {
+            scope,
+            tailscale_superseded: false,
+            missing: vec![],
+            findings: vec![],
+            broken: vec![],
+        }
     }
 
     /// Needless here: it goes, with a notice.

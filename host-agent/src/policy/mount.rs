@@ -291,8 +291,9 @@ fn judge_inside(
     ledger: &mut Ledger<'_>,
 ) -> Option<Option<String>> {
     match context.checkout.map(|checkout| checkout.kind(inside)) {
+        None | Some(Ok(_)) => {}
         // A directory that git does not have: made in the volume before the container.
-        None | Some(Ok(_) | Err(ReadError::Missing(_))) => {}
+        Some(Err(ReadError::Missing(_))) => ledger.missing.push(inside.to_owned()),
         Some(Err(error)) => {
             ledger.unreadable(place, &error);
             return None;

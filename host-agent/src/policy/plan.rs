@@ -27,6 +27,9 @@ pub struct Plan {
     /// Every volume to create (and label) before the container: names as the engine sees them,
     /// without the workspace's and the state's.
     pub volumes: Vec<String>,
+    /// Directories of the checkout that mounts name and git does not have: to be made in the
+    /// workspace volume first.
+    pub directories: Vec<String>,
     /// Options of a declared sshd feature, which gave way to `[features] sshd`: for that one.
     pub sshd_options: Option<Value>,
     /// What pass (b) resolves to digests.

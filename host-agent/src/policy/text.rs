@@ -78,6 +78,9 @@ impl Pass<'_> {
         references.extend(features.references);
         references.sort_unstable();
         references.dedup();
+        let mut directories = std::mem::take(&mut ledger.missing);
+        directories.sort_unstable();
+        directories.dedup();
         Some(Plan {
             config_path: self.file.to_owned(),
             devcontainer_json: Value::Object(staged),
@@ -86,6 +89,7 @@ impl Pass<'_> {
             mounts,
             run: rest.run,
             volumes,
+            directories,
             sshd_options: features.sshd_options,
             references,
         })

@@ -237,6 +237,26 @@ fn up_configuration(stage: &Stage, plan: &Plan, compose: &Compose) -> Value {
     config
 }
 
+/// The files for a build: what is built for the drone has a name that is the drone's alone. Without
+/// one, Compose makes a name of the folder's and the service's, and drones build each other's.
+pub(super) fn for_build(compose: &Compose, drone: &DroneName) -> Vec<(String, String)> {
+    let image = own_build(compose, drone);
+    let named = |file: &StagedFile| {
+        let mut content: Value = serde_json::from_str(&file.text).ok()?;
+        let service = content.get_mut("services")?.get_mut(&compose.service)?;
+        service.as_object_mut()?.insert("image".to_owned(), json!(image.as_ref()?));
+        Some(content.to_string())
+    };
+    let text = |file: &StagedFile| named(file).unwrap_or_else(|| file.text.clone());
+    compose.files.iter().map(|file| (file.path.clone(), text(file))).collect()
+}
+
+/// Name of what is built for the drone's own service, where it is built.
+pub(super) fn own_build(compose: &Compose, drone: &DroneName) -> Option<String> {
+    let service = compose.services.get(&compose.service)?;
+    service.builds.then(|| labels::sibling_image(drone, &compose.service))
+}
+
 /// Path and text of each file, without the drone's own `build`: its image is made, and not to be
 /// made again.
 fn without_build(compose: &Compose) -> Vec<(String, String)> {
@@ -254,17 +274,33 @@ fn without_build(compose: &Compose) -> Vec<(String, String)> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_the_drones_own_build_is_taken_out() {
-        let text = r#"{"services":{"app":{"build":".","x":1},"db":{"build":"db"}}}"#;
-        let compose = Compose {
+    use crate::policy::Service;
+
+    fn compose(text: &str, builds: bool) -> Compose {
+        Compose {
             paths: vec!["c.yml".into()],
             files: vec![StagedFile { path: "c.yml".into(), text: text.into() }],
             service: "app".into(),
             run_services: vec![],
-            services: BTreeMap::new(),
-        };
-        let files = without_build(&compose);
+            services: [("app".to_owned(), Service { builds, ..Service::default() })].into(),
+        }
+    }
+
+    #[test]
+    fn only_the_drones_own_build_is_taken_out() {
+        let text = r#"{"services":{"app":{"build":".","x":1},"db":{"build":"db"}}}"#;
+        let files = without_build(&compose(text, true));
         assert_eq!(files[0].1, r#"{"services":{"app":{"x":1},"db":{"build":"db"}}}"#);
+    }
+
+    #[test]
+    fn what_is_built_for_a_drone_has_its_name() {
+        let drone: DroneName = "acme-web".parse().expect("a name");
+        let text = r#"{"services":{"app":{"build":"."},"db":{"build":"db"}}}"#;
+        let files = for_build(&compose(text, true), &drone);
+        let app = r#"{"build":".","image":"hatchery/acme-web:service-app"}"#;
+        assert_eq!(files[0].1, format!(r#"{{"services":{{"app":{app},"db":{{"build":"db"}}}}}}"#));
+        let text = r#"{"services":{"app":{"image":"debian"}}}"#;
+        assert_eq!(for_build(&compose(text, false), &drone)[0].1, text);
     }
 }

@@ -239,8 +239,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         opened.inspect_err(|error| tracing::warn!(%drone, %error, "no log file")).ok()
     }
 
-    /// Removes what was staged.
+    /// Removes what was staged, and what a build left that was cut off.
     pub(super) async fn drop_stage(&self, drone: &DroneName) {
+        self.engine.sweep(&Stage::notes(&self.config.paths, drone)).await;
         let root = Stage::root(&self.config.paths, drone);
         if let Err(error) = blocking(move || remove_tree(&root)).await {
             tracing::warn!(%drone, %error, "the stage is not removed");

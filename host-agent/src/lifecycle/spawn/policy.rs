@@ -3,12 +3,15 @@
 
 use std::collections::HashSet;
 
+use hatchery_protocol::DroneName;
+
 use super::super::engine::ContainerEngine;
 use super::super::failure::Failure;
 use super::super::stage::Stage;
 use super::super::telling::Telling;
 use super::super::{Lifecycle, blocking};
 use super::clone::stage_failure;
+use super::compose::for_build;
 use crate::credentials::Forge;
 use crate::credentials::audit::Verdict;
 use crate::policy::{self, Finding, Form, Plan, Scope};
@@ -33,7 +36,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             let review = policy::check_text(&stage.checkout(), chosen, &scope, &is_local)?;
             let findings = review.findings.clone();
             let accepted = review.accept(choices.without_refused).and_then(|accepted| {
-                put(&stage, &accepted.outcome).map_err(|error| stage_failure(&error))?;
+                put(&stage, &accepted.outcome, &drone).map_err(|error| stage_failure(&error))?;
                 Ok(accepted)
             });
             Ok::<_, Failure>((findings, accepted))
@@ -68,11 +71,11 @@ fn is_named(names: &HashSet<String>, reference: &str) -> bool {
 }
 
 /// Puts what the policy left into the stage.
-fn put(stage: &Stage, plan: &Plan) -> std::io::Result<()> {
+fn put(stage: &Stage, plan: &Plan, drone: &DroneName) -> std::io::Result<()> {
     stage.write(&plan.config_path, &plan.devcontainer_json.to_string())?;
     if let Form::Compose(compose) = &plan.form {
-        for file in &compose.files {
-            stage.write(&file.path, &file.text)?;
+        for (path, text) in for_build(compose, drone) {
+            stage.write(&path, &text)?;
         }
     }
     Ok(())

@@ -35,16 +35,19 @@ pub fn judge_build(
         build.context = context(name, scope, place, ledger)?;
         kept.insert("context".to_owned(), json!(name));
     }
-    for (key, target) in
-        [("dockerfile", &mut build.dockerfile), ("dockerfile_inline", &mut build.inline)]
-    {
-        if let Some(member) = node.member(key).filter(|member| !member.value.is_null()) {
-            let Some(text) = member.value.text() else {
-                ledger.broken(&place.inner(member.line, key), "a text is expected");
-                return None;
-            };
-            *target = Some(text.to_owned());
-            kept.insert(key.to_owned(), json!(text));
+    for key in ["dockerfile", "dockerfile_inline"] {
+        let Some(member) = node.member(key).filter(|member| !member.value.is_null()) else {
+            continue;
+        };
+        let place = place.inner(member.line, key);
+        let Some(text) = member.value.text() else {
+            ledger.broken(&place, "a text is expected");
+            return None;
+        };
+        kept.insert(key.to_owned(), json!(text));
+        match key {
+            "dockerfile" => build.dockerfile = Some(text.to_owned()),
+            _ => build.inline = Some((text.to_owned(), place)),
         }
     }
     let args = environment::words(node.value("args"), &file.values);
@@ -84,8 +87,9 @@ fn dockerfiles(
     ledger: &mut Ledger<'_>,
 ) -> Option<Vec<Reference>> {
     let mut references = vec![];
-    if let Some(text) = &build.inline {
-        references.extend(judge_fetched(text, &place.file, &build.args, scope, ledger)?);
+    if let Some((text, place)) = &build.inline {
+        let place_of = |_, instruction: &str| place.with(instruction);
+        references.extend(judge_fetched(text, &place_of, &build.args, scope, ledger)?);
     }
     if build.inline.is_none() || build.dockerfile.is_some() {
         let name = build.dockerfile.as_deref().unwrap_or("Dockerfile");

@@ -32,7 +32,7 @@ pub struct File<'p, 'a> {
     /// Its content, interpolated.
     pub document: Node,
     /// Volumes used, by their name in the file.
-    volumes: Map<String, Value>,
+    pub volumes: Map<String, Value>,
     /// What is left of each service that was judged.
     services: Map<String, Value>,
     /// Services whose judgement waits for one that they extend.
@@ -180,8 +180,9 @@ impl File<'_, '_> {
             kept.insert("services".to_owned(), Value::Object(self.services));
         }
         if !self.volumes.is_empty() {
-            kept.insert("volumes".to_owned(), Value::Object(self.volumes));
+            kept.insert("volumes".to_owned(), Value::Object(self.volumes.clone()));
         }
+        self.project.volumes_of.insert(self.path.clone(), self.volumes);
         let whole = escaped(Value::Object(kept));
         self.project.files.push(StagedFile { path: self.path, text: format!("{whole:#}\n") });
     }

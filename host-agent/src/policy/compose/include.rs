@@ -24,6 +24,9 @@ impl File<'_, '_> {
         // Its variables are the extending project's.
         let values = self.values.clone();
         judge_file(&path, &base, values, Role::Extended, place, self.project, ledger);
+        // Compose takes over the service, not the volumes that its file declares.
+        let volumes = self.project.volumes_of.get(&path).cloned();
+        self.volumes.extend(volumes.into_iter().flatten());
         Some(path)
     }
 

@@ -16,6 +16,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::build::BuildContext;
 use super::checkout::{parent, resolve};
 use super::ledger::{Ledger, Place};
@@ -83,8 +85,8 @@ pub struct BuildSoFar {
     pub context: String,
     /// `dockerfile`, relative to it.
     pub dockerfile: Option<String>,
-    /// `dockerfile_inline`.
-    pub inline: Option<String>,
+    /// `dockerfile_inline`, and where it stands.
+    pub inline: Option<(String, Place)>,
     /// `args`.
     pub args: BTreeMap<String, String>,
 }
@@ -101,6 +103,8 @@ pub struct Project<'a> {
     pub references: Vec<Reference>,
     /// Volumes, by the engine's names.
     pub volumes: Vec<String>,
+    /// `volumes` as they are staged, by file: who extends a service needs what it mounts.
+    pub volumes_of: BTreeMap<String, Map<String, Value>>,
     /// Sanitised files.
     pub files: Vec<StagedFile>,
     /// Files seen, with the folder of their relative paths.
@@ -137,6 +141,7 @@ pub fn judge_compose(
         extendable: BTreeMap::new(),
         references: vec![],
         volumes: vec![],
+        volumes_of: BTreeMap::new(),
         files: vec![],
         bases: BTreeMap::new(),
         workspace_volume: ledger.scope.workspace_volume(),
