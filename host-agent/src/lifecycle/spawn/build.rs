@@ -120,8 +120,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let subpaths = self.engine.facts().await?.volume_subpaths();
         let scope = Scope::new(&self.config, &record.drone, &record.repo.name, subpaths);
         let label = image.labels.get(labels::METADATA).map(String::as_str);
-        let accepted =
-            policy::check_metadata(label, plan, &scope)?.accept(record.choices.without_refused)?;
+        let review = policy::check_metadata(label, plan, &scope)?;
+        self.judged(record, &review.findings).await;
+        let accepted = review.accept(record.choices.without_refused)?;
         for notice in accepted.notices {
             telling.notice(notice).await;
         }
