@@ -20,13 +20,20 @@ const LIMIT: Duration = Duration::from_secs(40);
 pub struct HostAgent {
     world: &'static World,
     home: PathBuf,
+    /// `HATCHERY_LOG`.
+    log: &'static str,
     process: Mutex<Option<Child>>,
 }
 
 impl HostAgent {
     /// Starts one; `config` is TOML whose tables replace the tests' usual ones.
     pub(crate) fn start(world: &'static World, config: &str) -> Self {
-        let agent = Self { world, home: world.agent_home(), process: Mutex::new(None) };
+        Self::start_at(world, config, "info,hatchery=debug")
+    }
+
+    /// The same with a log of this level.
+    pub(crate) fn start_at(world: &'static World, config: &str, log: &'static str) -> Self {
+        let agent = Self { world, home: world.agent_home(), log, process: Mutex::new(None) };
         std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
         std::fs::write(agent.home.join("config.toml"), configuration(world, config))
             .expect("the configuration");
@@ -49,7 +56,7 @@ impl HostAgent {
     pub fn start_and_leave(&self) {
         let mut command = self.command("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(world::hatchery()).arg("serve");
-        command.env("HATCHERY_LOG", "info,hatchery=debug");
+        command.env("HATCHERY_LOG", self.log);
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let log = log.expect("the host agent's log");
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);

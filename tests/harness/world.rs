@@ -140,4 +140,9 @@ impl Turn {
     pub fn own_agent(&self, config: &str) -> HostAgent {
         HostAgent::start(self.world, config)
     }
+
+    /// One that logs everything that there is to log, of every library too.
+    pub fn talkative_agent(&self, config: &str) -> HostAgent {
+        HostAgent::start_at(self.world, config, "trace")
+    }
 }

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod host_git;
+mod hygiene;
 mod policy;
 mod socket;
 mod token_hunt;
