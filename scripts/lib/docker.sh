@@ -71,6 +71,9 @@ docker_start() {
   local name=dockerd
   if under_systemd && systemctl cat docker.service >/dev/null 2>&1; then
     name=docker
+    # One that was there and did not run goes back to that.
+    if ! systemctl -q is-enabled docker.service; then ledger_add docker-was disabled; fi
+    if ! systemctl -q is-active docker.service; then ledger_add docker-was stopped; fi
     systemctl enable --now docker.service
   else
     service_start dockerd "$(command -v dockerd)"

@@ -40,7 +40,7 @@ uninstall_firewall() {
   local tables from
   for tables in iptables ip6tables; do
     command -v "$tables" >/dev/null || continue
-    for from in DOCKER-USER:HATCHERY-FORWARD INPUT:HATCHERY-INPUT; do
+    for from in DOCKER-USER:HATCHERY-FORWARD FORWARD:HATCHERY-FORWARD INPUT:HATCHERY-INPUT; do
       while "$tables" -w -D "${from%:*}" -j "${from#*:}" 2>/dev/null; do :; done
       "$tables" -w -F "${from#*:}" 2>/dev/null || true
       "$tables" -w -X "${from#*:}" 2>/dev/null || true
@@ -51,6 +51,8 @@ uninstall_firewall() {
 uninstall_services() {
   local name target
   while IFS= read -r name; do service_stop "$name"; done < <(ledger_of service)
+  if ledger_has docker-was stopped; then systemctl stop docker.service docker.socket || true; fi
+  if ledger_has docker-was disabled; then systemctl disable docker.service || true; fi
   while IFS= read -r target; do rustup target remove "$target" || true; done < <(ledger_of rust-target)
 }
 

@@ -1,27 +1,37 @@
 //! What a user can do, end to end.
 
+mod aarch64;
 mod adopt;
 mod burrow;
 mod capacity;
 mod classic_builder;
+mod classic_compose;
+mod compose_cut_off;
 mod dockerd_restarted;
 mod events;
 mod exec;
+mod firewall6;
 mod gh_inside;
 mod git_inside;
+mod git_new;
 mod host_agent_killed;
+mod host_agent_stopped;
 mod interrupted;
 mod lists;
 mod network;
+mod non_root;
 mod not_granted;
 mod out_of_memory;
 mod rebuild;
 mod renamed;
+mod repo_connect;
 mod seed_design;
 mod slay;
 mod spawn_compose;
 mod spawn_dockerfile;
 mod spawn_image;
+mod systemd;
+mod tokens;
 mod two_spawns;
 mod users;
 mod workspace;

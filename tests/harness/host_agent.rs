@@ -10,10 +10,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{Bed, Drone, Repo, Run, World, bed, forge, http, nursery, wait_until, world};
+use crate::{
+    Bed, Drone, OrdinaryUser, Repo, Run, ServiceManager, World, bed, forge, http, nursery,
+    wait_until, world,
+};
 
 /// Longest time that a host agent may take to answer, or to end: it waits for what is under way.
 const LIMIT: Duration = Duration::from_secs(40);
+
+/// What a host agent logs, for whoever looks into a test that failed.
+const LOG: &str = "info,hatchery=debug";
 
 /// A host agent. Killed, and its directories removed, when dropped.
 #[derive(Debug)]
@@ -22,23 +28,74 @@ pub struct HostAgent {
     home: PathBuf,
     /// `HATCHERY_LOG`.
     log: &'static str,
+    /// Who runs it, where that is not root.
+    user: Option<OrdinaryUser>,
     process: Mutex<Option<Child>>,
+    manager: Option<ServiceManager>,
 }
 
 impl HostAgent {
     /// Starts one; `config` is TOML whose tables replace the tests' usual ones.
     pub(crate) fn start(world: &'static World, config: &str) -> Self {
-        Self::start_at(world, config, "info,hatchery=debug")
-    }
-
-    /// The same with a log of this level.
-    pub(crate) fn start_at(world: &'static World, config: &str, log: &'static str) -> Self {
-        let agent = Self { world, home: world.agent_home(), log, process: Mutex::new(None) };
-        std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
-        std::fs::write(agent.home.join("config.toml"), configuration(world, config))
-            .expect("the configuration");
+        let agent = Self::make(world, config);
         agent.start_again();
         agent
+    }
+
+    /// Starts one that logs everything that there is to log.
+    pub(crate) fn start_talkative(world: &'static World, config: &str) -> Self {
+        let mut agent = Self::make(world, config);
+        agent.log = "trace";
+        agent.start_again();
+        agent
+    }
+
+    /// Starts one as an ordinary user, with the directories that such a user has by default.
+    /// `groups` are further lines of that user's `/etc/group`.
+    pub(crate) fn start_ordinary(world: &'static World, config: &str, groups: &str) -> Self {
+        let home = world.agent_home();
+        let user = OrdinaryUser::make(world, &home, groups);
+        let text = user.configuration(world, &configuration(world, config));
+        std::fs::write(user.config_file(), text).expect("the configuration");
+        let process = Mutex::new(None);
+        let agent = Self { world, home, log: LOG, user: Some(user), process, manager: None };
+        agent.start_again();
+        agent
+    }
+
+    /// The same as a service of a service manager.
+    pub(crate) fn start_managed(world: &'static World, config: &str) -> Self {
+        let mut agent = Self::make(world, config);
+        agent.manager = Some(ServiceManager::start(&agent.home, &agent.control_socket()));
+        agent.start_again();
+        agent
+    }
+
+    fn make(world: &'static World, config: &str) -> Self {
+        let (home, process) = (world.agent_home(), Mutex::new(None));
+        let agent = Self { world, home, log: LOG, user: None, process, manager: None };
+        std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
+        agent.configure(config);
+        agent
+    }
+
+    /// Writes its configuration file: TOML whose tables replace the tests' usual ones.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(self.home.join("config.toml"), configuration(self.world, config))
+            .expect("the configuration");
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.signal("HUP");
+    }
+
+    /// Its service manager.
+    ///
+    /// # Panics
+    /// When it was started without one.
+    pub fn manager(&self) -> &ServiceManager {
+        self.manager.as_ref().expect("a service of a service manager")
     }
 
     /// Starts it once more after it ended, and waits until it answers.
@@ -48,19 +105,30 @@ impl HostAgent {
             if let Some(status) = self.lock().as_mut().and_then(|child| child.try_wait().ok()?) {
                 panic!("hatchery serve ended ({status}):\n{}", self.log());
             }
-            http::request(&self.control_socket(), "GET", "/v1/version", "").ok()
+            if let Some(manager) = &self.manager {
+                // Whoever asks before waits, however the host agent fares.
+                return manager.told().iter().any(|told| told == "READY=1").then_some(());
+            }
+            http::request(&self.control_socket(), "GET", "/v1/version", "").ok().map(drop)
         });
     }
 
     /// Starts it once more without waiting.
     pub fn start_and_leave(&self) {
         let mut command = self.command("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(world::hatchery()).arg("serve");
+        command.args(["--pdeathsig", "KILL"]).arg(self.program()).arg("serve");
         command.env("HATCHERY_LOG", self.log);
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let log = log.expect("the host agent's log");
+        if let Some(manager) = &self.manager {
+            command = manager.prepare(command);
+        }
         command.stdout(log.try_clone().expect("a second handle")).stderr(log);
-        *self.lock() = Some(nursery::start(command));
+        let process = nursery::start(command);
+        if let Some(manager) = &self.manager {
+            manager.started(process.id());
+        }
+        *self.lock() = Some(process);
     }
 
     /// `kill -9`.
@@ -73,8 +141,18 @@ impl HostAgent {
 
     /// SIGTERM; returns its exit code.
     pub fn stop(&self) -> Option<i32> {
+        self.signal("TERM");
+        self.end()
+    }
+
+    /// A signal by its name, and no more.
+    pub fn signal(&self, name: &str) {
+        Run::of(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()])).ok();
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub fn end(&self) -> Option<i32> {
         let mut child = self.lock().take().expect("it runs");
-        Run::of(Command::new("kill").args(["-TERM", &child.id().to_string()])).ok();
         let ended = || child.try_wait().expect("a child of ours");
         wait_until("the host agent's end", LIMIT, ended).code()
     }
@@ -91,9 +169,15 @@ impl HostAgent {
 
     /// The same, not started yet.
     pub fn hatchery_command(&self, args: &[&str]) -> Command {
-        let mut command = self.command(&world::hatchery().to_string_lossy());
+        let mut command = self.command(&self.program().to_string_lossy());
         command.args(args);
         command
+    }
+
+    /// The program under test, as whoever runs it sees it.
+    fn program(&self) -> PathBuf {
+        let program = world::hatchery();
+        self.user.as_ref().map_or_else(|| program.clone(), |user| user.seen(&program))
     }
 
     /// `hatchery --json`: its one JSON value, or the last of its lines.
@@ -170,12 +254,16 @@ impl HostAgent {
 
     /// Its state directory.
     pub fn state_dir(&self) -> PathBuf {
-        self.home.join("s")
+        self.user.as_ref().map_or_else(|| self.home.join("s"), OrdinaryUser::state_dir)
     }
 
     /// The socket of the control API.
     pub fn control_socket(&self) -> PathBuf {
-        self.home.join("r/control.sock")
+        self.runtime_dir().join("control.sock")
+    }
+
+    fn runtime_dir(&self) -> PathBuf {
+        self.user.as_ref().map_or_else(|| self.home.join("r"), OrdinaryUser::runtime_dir)
     }
 
     fn log_file(&self) -> PathBuf {
@@ -183,10 +271,15 @@ impl HostAgent {
     }
 
     fn command(&self, program: &str) -> Command {
+        if let Some(user) = &self.user {
+            let mut command = user.command(self.world.bed, program);
+            command.env("HATCHERY_PLAIN", "");
+            return command;
+        }
         let mut command = self.world.bed.command(program);
         command
             .env("HATCHERY_CONFIG", self.home.join("config.toml"))
-            .env("HATCHERY_RUNTIME_DIR", self.home.join("r"))
+            .env("HATCHERY_RUNTIME_DIR", self.runtime_dir())
             .env("HATCHERY_STATE_DIR", self.state_dir())
             .env("HATCHERY_FEATURE_DIR", Bed::checkout("feature/src/drone"))
             .env("HATCHERY_PLAIN", "");

@@ -1,6 +1,6 @@
 //! Repositories on the local forge, each test's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -86,6 +86,30 @@ impl Repo {
         self.world.forge.tokens_of(self.id).len()
     }
 
+    /// SHA-256 of each live token that opens it.
+    pub fn token_hashes(&self) -> BTreeSet<String> {
+        let tokens = self.world.forge.tokens_of(self.id);
+        tokens.iter().map(|token| token["sha256"].as_str().expect("a hash").to_owned()).collect()
+    }
+
+    /// Lets tokens of its owner's installation live so long from now on; GitHub's live an hour.
+    pub fn set_token_life(&self, seconds: u32) {
+        let path = format!("/installations/{}", self.installation());
+        self.world.forge.admin("PATCH", &path, &json!({"token_seconds": seconds}));
+    }
+
+    /// Ends every token that opens it, and tells nobody.
+    pub fn end_tokens(&self) {
+        for hash in self.token_hashes() {
+            self.world.forge.admin("DELETE", &format!("/tokens/{hash}"), &Value::Null);
+        }
+    }
+
+    /// Where its owner's tokens are asked for.
+    pub fn mint_path(&self) -> String {
+        format!("/app/installations/{}/access_tokens", self.installation())
+    }
+
     /// The number of the App's installation on its owner.
     ///
     /// # Panics
@@ -99,8 +123,7 @@ impl Repo {
 
     /// Tokens asked for so far in its owner's installation.
     pub fn mints(&self) -> usize {
-        let path = format!("/app/installations/{}/access_tokens", self.installation());
-        self.world.forge.calls(&path).len()
+        self.world.forge.calls(&self.mint_path()).len()
     }
 
     /// What its git directory on the forge answers: the truth about what was pushed.
@@ -121,6 +144,11 @@ impl Repo {
 }
 
 impl RepoBuilder {
+    /// The account that it will belong to: no other test's.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Another name than `web`.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {

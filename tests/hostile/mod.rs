@@ -4,5 +4,7 @@ mod attempts;
 mod host_git;
 mod hygiene;
 mod policy;
+mod policy_corpus;
+mod policy_dry_run;
 mod socket;
 mod token_hunt;

@@ -30,21 +30,22 @@ struct Family {
     command: &'static str,
     restore: &'static str,
     /// Where no drone may open a connection to: cloud metadata and link-local, tailnets.
-    denied: [&'static str; 2],
+    denied: &'static [&'static str],
     of: fn(&std::net::IpAddr) -> bool,
 }
 
 const V4: Family = Family {
     command: "iptables",
     restore: "iptables-restore",
-    denied: ["169.254.0.0/16", "100.64.0.0/10"],
+    denied: &["169.254.0.0/16", "100.64.0.0/10"],
     of: std::net::IpAddr::is_ipv4,
 };
 
 const V6: Family = Family {
     command: "ip6tables",
     restore: "ip6tables-restore",
-    denied: ["fe80::/10", "fd7a:115c:a1e0::/48"],
+    // Amazon's and Google's metadata have addresses of their own.
+    denied: &["fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "fd7a:115c:a1e0::/48"],
     of: std::net::IpAddr::is_ipv6,
 };
 

@@ -1,6 +1,7 @@
 //! Implementations of the traits that lifecycle and credentials own. Adapters import upwards only
 //! and never know what a drone means to a user.
 
+mod classic_builder;
 mod cli_home;
 pub mod devcontainer_cli;
 pub mod docker;
@@ -8,6 +9,8 @@ pub mod exec;
 pub mod firewall;
 pub mod git;
 pub mod github;
+mod hook_watch;
+pub mod systemd;
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -30,6 +33,9 @@ pub struct Machine {
     builds: Arc<Semaphore>,
     build_permits: u32,
     builder: OnceCell<devcontainer_cli::BuilderKind>,
+    unswept: classic_builder::Unswept,
+    /// Set once Compose was seen to be there.
+    compose: OnceCell<()>,
     cpu: CpuSamples,
     /// Shared by whatever is being made on the engine.
     making: Arc<RwLock<()>>,
@@ -53,6 +59,8 @@ impl Machine {
             builds: Arc::new(Semaphore::new(config.limits.build_concurrency.max(1) as usize)),
             build_permits: config.limits.build_concurrency.max(1),
             builder: OnceCell::new(),
+            unswept: classic_builder::Unswept::default(),
+            compose: OnceCell::new(),
             cpu: CpuSamples::default(),
             making: Arc::default(),
         })

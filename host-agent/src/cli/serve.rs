@@ -10,8 +10,9 @@ use crate::lifecycle::{Failure, FailureKind};
 
 /// Run the host agent
 ///
-/// Reads its configuration once. SIGTERM and SIGINT end it: it takes no more requests, rolls back
-/// what is under way, and leaves every drone running.
+/// SIGHUP makes it read its configuration again; what needs a restart is said in its log. SIGTERM
+/// and SIGINT end it: it takes no more requests, rolls back what is under way, and leaves every
+/// drone running.
 #[derive(Debug, Args)]
 pub(super) struct ServeArgs {
     /// How log lines look
@@ -29,20 +30,14 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Stop> {
     Ok(runtime.block_on(crate::serve::run(config))?)
 }
 
-fn config_failure(error: &ConfigError) -> Failure {
+/// A configuration that cannot be used, every error with its place.
+pub(super) fn config_failure(error: &ConfigError) -> Failure {
     let failure = Failure::new(FailureKind::Usage, error.to_string());
     match error {
         ConfigError::Unreadable { source, .. } => failure
             .hint("name it with --config or HATCHERY_CONFIG; README.md shows how to write one")
             .caused_by(source),
-        ConfigError::Wrong { path, problems } => failure.details(problems.iter().map(|problem| {
-            let place = format!("{}:{}", path.display(), problem.line);
-            if problem.key.is_empty() {
-                format!("{place}: {}", problem.message)
-            } else {
-                format!("{place}: {}: {}", problem.key, problem.message)
-            }
-        })),
+        ConfigError::Wrong { .. } => failure.details(error.places()),
     }
 }
 

@@ -28,3 +28,11 @@ pub const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 /// XDG base directory of sockets.
 pub const XDG_RUNTIME_DIR: &str = "XDG_RUNTIME_DIR";
+/// systemd's own: where the service manager listens; set for units with `Type=notify`.
+pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+/// systemd's own: the process that the passed descriptors are for.
+pub const LISTEN_PID: &str = "LISTEN_PID";
+/// systemd's own: how many descriptors were passed.
+pub const LISTEN_FDS: &str = "LISTEN_FDS";
+/// systemd's own: their names, separated by colons.
+pub const LISTEN_FDNAMES: &str = "LISTEN_FDNAMES";

@@ -35,6 +35,22 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Every error with its place, a line each: `FILE:LINE: KEY: what is wrong`.
+    pub fn places(&self) -> Vec<String> {
+        let Self::Wrong { path, problems } = self else { return vec![] };
+        let line = |problem: &Problem| {
+            let place = format!("{}:{}", path.display(), problem.line);
+            if problem.key.is_empty() {
+                format!("{place}: {}", problem.message)
+            } else {
+                format!("{place}: {}: {}", problem.key, problem.message)
+            }
+        };
+        problems.iter().map(line).collect()
+    }
+}
+
 fn count(problems: usize) -> String {
     if problems == 1 { "an error".to_owned() } else { format!("{problems} errors") }
 }
@@ -69,6 +85,13 @@ fn parse(text: &str, path: &Path, locations: &Locations<'_>) -> Result<Config, C
         Some(config) if problems.is_empty() => Ok(config),
         _ => Err(ConfigError::Wrong { path: path.to_owned(), problems }),
     }
+}
+
+/// A configuration as root has it where no variable of ours is set.
+#[cfg(test)]
+pub(super) fn parse_for_tests(text: &str) -> Config {
+    let locations = Locations { root: true, variable: &|_| None, executable: None };
+    parse(text, Path::new("/etc/hatchery/config.toml"), &locations).expect("a configuration")
 }
 
 #[cfg(test)]
@@ -131,6 +154,28 @@ mod tests {
             (&b.host, &b.api_url, &b.git_url, &b.keys_url)
         );
         assert_eq!(a.app.private_key_file, Path::new("/etc/hatchery/app.pem"));
+    }
+
+    #[test]
+    fn the_first_rule_for_a_repository_says_what_drones_may_do_there() {
+        let config = parsed(&format!(
+            "{LEAST}[drone]\npermissions = {{ contents = \"write\" }}\n\
+             [[grants]]\nrepositories = [\"acme/docs\", \"*/*.github.io\"]\n\
+             permissions = {{ contents = \"read\", pages = \"write\" }}\n\
+             [[grants]]\nrepositories = [\"acme/*\"]\npermissions = {{ issues = \"write\" }}\n"
+        ))
+        .expect("a configuration");
+        for (repo, first) in [
+            ("acme/docs", ("contents", "read")),
+            ("ACME/Docs", ("contents", "read")),
+            ("other/acme.github.io", ("contents", "read")),
+            ("acme/web", ("issues", "write")),
+            ("other/web", ("contents", "write")),
+        ] {
+            let permissions = config.permissions_for(&repo.parse().expect("a repository"));
+            let (name, level) = permissions.first_key_value().expect("a permission");
+            assert_eq!((name.as_str(), level.as_str()), first, "{repo}");
+        }
     }
 
     #[test]

@@ -3,31 +3,37 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use hatchery_protocol::ForgeHost;
 use hatchery_protocol::wire::Permissions;
+use hatchery_protocol::{ForgeHost, RepoName};
 
-/// The whole configuration.
+use super::live::Live;
+use super::pattern::matches_repository;
+
+/// The whole configuration; what is [`Live`] changes when the file is loaded again.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// `[limits]`.
-    pub limits: Limits,
+    pub limits: Live<Limits>,
     /// `[drone]`.
-    pub drone: DroneDefaults,
+    pub drone: Live<DroneDefaults>,
     /// `[[forge]]`: never empty, the first is the default for a bare `owner/repo`.
     pub forges: Vec<ForgeConfig>,
     /// `[git]`: identity of commits made in drones; `None`: the App's bot.
-    pub git_identity: Option<hatchery_protocol::wire::GitIdentity>,
+    pub git_identity: Live<Option<hatchery_protocol::wire::GitIdentity>>,
     /// `[ssh]`.
-    pub ssh: SshConfig,
+    pub ssh: Live<SshConfig>,
     /// `[network]`.
-    pub network: NetworkConfig,
+    pub network: Live<NetworkConfig>,
     /// `[features]`.
-    pub features: FeatureConfig,
+    pub features: Live<FeatureConfig>,
     /// `[registries] allow`: hosts that images and features may come from.
-    pub registries_allow: Vec<String>,
+    pub registries_allow: Live<Vec<String>>,
+    /// `[[grants]]`, in order.
+    pub grants: Live<Vec<GrantRule>>,
     /// `[[policy]]`, in order.
-    pub policy: Vec<PolicyRule>,
+    pub policy: Live<Vec<PolicyRule>>,
     /// `[programs]`: the commands to run.
     pub programs: Programs,
     /// Where things lie on the host.
@@ -45,6 +51,8 @@ pub struct Limits {
     pub free_disk_floor: u64,
     /// Builds at once; with the classic builder always one.
     pub build_concurrency: u32,
+    /// How long a lifecycle hook may take.
+    pub hook_timeout: Duration,
 }
 
 /// `[drone]`: defaults of every drone.
@@ -63,7 +71,7 @@ pub struct DroneDefaults {
 }
 
 /// `[[forge]]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForgeConfig {
     /// `github.com`.
     pub host: ForgeHost,
@@ -82,7 +90,7 @@ pub struct ForgeConfig {
 }
 
 /// `app = { client_id | app_id, private_key_file }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppConfig {
     /// `iss` of the App's JWT: the client id, or the app id in decimal.
     pub issuer: String,
@@ -128,6 +136,15 @@ pub enum DroneFeature {
     BuiltIn,
     /// An OCI reference.
     Reference(String),
+}
+
+/// `[[grants]]`: what drones may do with some repositories, in place of `[drone] permissions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantRule {
+    /// Patterns on `owner/repo`, `*` within a part, case ignored.
+    pub repositories: Vec<String>,
+    /// Asked for there, as far as the installation has them.
+    pub permissions: Permissions,
 }
 
 /// `[[policy]]`: what some repositories may do that others may not.
@@ -208,6 +225,15 @@ impl Config {
     /// The forge of a bare `owner/repo`: the first one.
     pub fn default_forge(&self) -> &ForgeHost {
         &self.forges.first().expect("`load` refuses a file without a forge").host
+    }
+
+    /// What a grant on a repository has unless it is said otherwise: the first `[[grants]]` rule for
+    /// it, else `[drone] permissions`.
+    pub fn permissions_for(&self, repo: &RepoName) -> &Permissions {
+        let is_for = |rule: &&GrantRule| {
+            rule.repositories.iter().any(|pattern| matches_repository(pattern, repo))
+        };
+        self.grants.iter().find(is_for).map_or(&self.drone.permissions, |rule| &rule.permissions)
     }
 
     /// The forge with this host, if it is configured.

@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::api::{
-    DroneList, DroneStatus, Event, ExecPlan, Failure, FailureKind, OPERATION_HEADER, Problem,
-    SlayRequest, SpawnRequest, Version,
+    ConnectRequest, DroneGrants, DroneList, DroneStatus, Event, ExecPlan, Failure, FailureKind,
+    OPERATION_HEADER, Problem, SlayRequest, SpawnRequest, Version,
 };
 use super::segment::encode;
 
@@ -107,6 +107,36 @@ impl Client {
         self.ask(Method::POST, &drone_path(drone, "/adopt"), CHANGE).await
     }
 
+    /// What a drone reaches.
+    ///
+    /// # Errors
+    /// The host agent's failure, or none answers.
+    pub async fn repositories(&self, drone: &str) -> Result<DroneGrants, Failure> {
+        self.ask(Method::GET, &drone_path(drone, "/repositories"), ANSWER).await
+    }
+
+    /// Lets a drone reach a repository, or changes how it does.
+    ///
+    /// # Errors
+    /// The host agent's failure, or none answers.
+    pub async fn connect(
+        &self,
+        drone: &str,
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        let body = serde_json::to_vec(request).map_err(|error| self.broke_off(&error))?;
+        self.ask_with(Method::POST, &drone_path(drone, "/repositories"), body.into(), CHANGE).await
+    }
+
+    /// Takes a repository from a drone.
+    ///
+    /// # Errors
+    /// The host agent's failure, or none answers.
+    pub async fn disconnect(&self, drone: &str, repo: &str) -> Result<DroneGrants, Failure> {
+        let path = drone_path(drone, &format!("/repositories/{}", encode(repo)));
+        self.ask(Method::DELETE, &path, CHANGE).await
+    }
+
     /// Starts a spawn.
     ///
     /// # Errors
@@ -158,7 +188,17 @@ impl Client {
         path: &str,
         limit: Duration,
     ) -> Result<T, Failure> {
-        let answer = self.send(method, path, Bytes::new(), limit).await?;
+        self.ask_with(method, path, Bytes::new(), limit).await
+    }
+
+    async fn ask_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<T, Failure> {
+        let answer = self.send(method, path, body, limit).await?;
         let bytes = self.accepted(answer).await?.collect(limit).await?;
         serde_json::from_slice(&bytes).map_err(|error| self.broke_off(&error))
     }

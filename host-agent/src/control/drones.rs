@@ -7,7 +7,8 @@ use hatchery_protocol::DroneName;
 use tokio::sync::broadcast;
 
 use super::api::{
-    DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure, SlayRequest, SpawnRequest,
+    ConnectRequest, DroneGrants, DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure,
+    SlayRequest, SpawnRequest,
 };
 use crate::credentials::Forge;
 use crate::lifecycle::engine::ContainerEngine;
@@ -25,7 +26,7 @@ pub trait Drones: Send + Sync + 'static {
         &self,
         request: SpawnRequest,
         progress: Progress,
-    ) -> impl Future<Output = Answer<DroneStatus>> + Send;
+    ) -> impl Future<Output = Answer<Option<DroneStatus>>> + Send;
     fn rebuild(
         &self,
         drone: &DroneName,
@@ -40,6 +41,17 @@ pub trait Drones: Send + Sync + 'static {
     fn burrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn unburrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn adopt(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
+    fn repositories(&self, drone: &DroneName) -> Answer<DroneGrants>;
+    fn connect(
+        &self,
+        drone: &DroneName,
+        request: &ConnectRequest,
+    ) -> impl Future<Output = Answer<DroneGrants>> + Send;
+    fn disconnect(
+        &self,
+        drone: &DroneName,
+        repo: &str,
+    ) -> impl Future<Output = Answer<DroneGrants>> + Send;
     fn list(&self) -> impl Future<Output = Answer<DroneList>> + Send;
     fn status(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn exec_plan(&self, drone: &DroneName) -> impl Future<Output = Answer<ExecPlan>> + Send;
@@ -56,7 +68,11 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
         Self::find(self, drone)
     }
 
-    async fn spawn(&self, request: SpawnRequest, progress: Progress) -> Answer<DroneStatus> {
+    async fn spawn(
+        &self,
+        request: SpawnRequest,
+        progress: Progress,
+    ) -> Answer<Option<DroneStatus>> {
         Self::spawn(self, request, progress).await
     }
 
@@ -83,6 +99,18 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
 
     async fn adopt(&self, drone: &DroneName) -> Answer<DroneStatus> {
         Self::adopt(self, drone).await
+    }
+
+    fn repositories(&self, drone: &DroneName) -> Answer<DroneGrants> {
+        Self::repositories(self, drone)
+    }
+
+    async fn connect(&self, drone: &DroneName, request: &ConnectRequest) -> Answer<DroneGrants> {
+        Self::connect(self, drone, request).await
+    }
+
+    async fn disconnect(&self, drone: &DroneName, repo: &str) -> Answer<DroneGrants> {
+        Self::disconnect(self, drone, repo).await
     }
 
     async fn list(&self) -> Answer<DroneList> {

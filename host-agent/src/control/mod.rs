@@ -21,6 +21,7 @@
 pub mod api;
 pub mod client;
 mod drones;
+mod group;
 mod operations;
 mod reply;
 mod route;
@@ -28,3 +29,4 @@ mod segment;
 pub mod server;
 
 pub use drones::Drones;
+pub use group::{CONTROL_GROUP, control_group};

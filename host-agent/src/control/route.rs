@@ -19,7 +19,7 @@ pub(super) enum Route {
 }
 
 /// What is asked of one drone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DroneAction {
     Status,
     Burrow,
@@ -28,6 +28,12 @@ pub(super) enum DroneAction {
     Rebuild,
     Slay,
     Exec,
+    Repositories,
+    Connect,
+    Disconnect {
+        /// As the user spells it.
+        repo: String,
+    },
     Logs {
         /// The container's own output instead of the spawn's.
         container: bool,
@@ -97,6 +103,12 @@ fn drone_action(
             Some("source=container") => DroneAction::Logs { container: true },
             Some(_) => return Err(RouteError::LogSource),
         },
+        (&Method::GET, ["repositories"]) => DroneAction::Repositories,
+        (&Method::POST, ["repositories"]) => DroneAction::Connect,
+        (&Method::DELETE, ["repositories", repo]) => match decode(repo) {
+            Some(repo) => DroneAction::Disconnect { repo },
+            None => return Ok(None),
+        },
         (&Method::POST, ["burrow"]) => DroneAction::Burrow,
         (&Method::POST, ["unburrow"]) => DroneAction::Unburrow,
         (&Method::POST, ["adopt"]) => DroneAction::Adopt,
@@ -156,6 +168,13 @@ mod tests {
             (Method::POST, "/v1/drones/a/rebuild", A::Rebuild),
             (Method::POST, "/v1/drones/a/slay", A::Slay),
             (Method::GET, "/v1/drones/a/exec", A::Exec),
+            (Method::GET, "/v1/drones/a/repositories", A::Repositories),
+            (Method::POST, "/v1/drones/a/repositories", A::Connect),
+            (
+                Method::DELETE,
+                "/v1/drones/a/repositories/acme%2Fapi",
+                A::Disconnect { repo: "acme/api".to_owned() },
+            ),
             (Method::GET, "/v1/drones/a/logs", A::Logs { container: false }),
             (Method::GET, "/v1/drones/a/logs?source=container", A::Logs { container: true }),
         ] {
@@ -178,6 +197,8 @@ mod tests {
             (Method::POST, "/v1/drones/a/slay/now"),
             (Method::GET, "/v1/drones/"),
             (Method::GET, "/v1/drones/a/b/c"),
+            (Method::DELETE, "/v1/drones/a/repositories"),
+            (Method::DELETE, "/v1/drones/a/repositories/a/b"),
             (Method::GET, "/v1/drones/..%2F..%2Fetc"),
             (Method::GET, "/v1/drones/a%00b"),
             (Method::GET, "/v1/drones/a/logs?source=/etc/shadow"),

@@ -4,6 +4,7 @@ mod handle;
 mod socket;
 
 use std::convert::Infallible;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,11 @@ use handle::Api;
 /// A client has so long to send the head of a request, and so long to leave a connection idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
-/// Answers under way have so long to end once the host agent is told to stop.
+/// Rollbacks have so long before their clients are left without an answer; one that does not read
+/// on holds its own up.
+const ROLLBACK: Duration = Duration::from_secs(60);
+
+/// Answers under way have so long to end once nothing else is.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Connections at once; a client needs one, and one more to cancel.
@@ -36,25 +41,30 @@ const CONNECTIONS: usize = 256;
 #[derive(Debug)]
 pub struct Server {
     listener: UnixListener,
-    socket: PathBuf,
+    /// To be removed at the end; `None`: the service manager goes on listening.
+    own_socket: Option<PathBuf>,
     default_forge: ForgeHost,
 }
 
 impl Server {
     /// Takes the state directory for this host agent alone and binds the control socket (0660,
-    /// group `hatchery` where it exists). Makes both directories where missing. Needs a runtime.
+    /// group `hatchery` where it exists), or takes the one that was `passed` to this process. Makes
+    /// both directories where missing. Needs a runtime.
     ///
     /// # Errors
     /// When another host agent has the state directory or answers on the socket, or when they
     /// cannot be made.
-    pub fn bind(config: &Config) -> Result<Self, Failure> {
+    pub fn bind(config: &Config, passed: Option<OwnedFd>) -> Result<Self, Failure> {
         let lock = socket::lock_state(&config.paths)?;
         let path = config.paths.control_socket();
-        let listener = socket::bind(&path)?;
+        let (listener, own_socket) = match passed {
+            Some(passed) => (socket::adopt(passed.into(), &path)?, None),
+            None => (socket::bind(&path)?, Some(path)),
+        };
         // Ends with the process, and so after everything in it that writes state.
         std::mem::forget(lock);
         let default_forge = config.default_forge().clone();
-        Ok(Self { listener, socket: path, default_forge })
+        Ok(Self { listener, own_socket, default_forge })
     }
 
     /// Answers until `shutdown`; then cancels what is under way and waits for its rollback.
@@ -81,11 +91,15 @@ impl Server {
             });
         }
         drop(self.listener);
-        if let Err(error) = std::fs::remove_file(&self.socket) {
+        if let Some(socket) = self.own_socket
+            && let Err(error) = std::fs::remove_file(socket)
+        {
             tracing::debug!(%error, "the control socket was gone already");
         }
         operations.cancel_all();
         connections.close();
+        // Who follows an operation hears how it ended.
+        let _ = tokio::time::timeout(ROLLBACK, operations.wait()).await;
         if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
             tracing::warn!("cutting connections that did not end");
             cut.cancel();

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::audit::{Audit, Event, Line};
 use super::forge::Forge;
 use super::token::Live;
+use super::vault::Vault;
 
 /// First wait after a failed attempt; doubled up to [`WAIT_MAX`].
 const WAIT_FIRST: Duration = Duration::from_secs(2);
@@ -25,6 +26,7 @@ pub struct Revoker<F> {
     audit: Arc<Audit>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    vault: Arc<Vault>,
 }
 
 impl<F: Forge> Revoker<F> {
@@ -35,15 +37,28 @@ impl<F: Forge> Revoker<F> {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        Self { forge, audit, tasks, stop }
+        Self { forge, audit, tasks, stop, vault: Arc::default() }
+    }
+
+    /// Has it tell the vault what ends.
+    #[must_use]
+    pub fn with_vault(mut self, vault: Arc<Vault>) -> Self {
+        self.vault = vault;
+        self
     }
 
     /// Takes a token back, and goes on in the background until it is done or the token has ended.
     pub fn revoke(&self, drone: DroneName, live: Arc<Live>) -> JoinHandle<()> {
         let (forge, audit, stop) =
             (Arc::clone(&self.forge), Arc::clone(&self.audit), self.stop.clone());
+        let vault = Arc::clone(&self.vault);
         self.tasks.spawn(async move {
+            vault.end(&drone, &live.sha256).await;
             let reason = attempts(&*forge, &live, &stop).await;
+            // Cut off by the end of this host agent, it goes on in the next one.
+            if reason.is_none() || OffsetDateTime::now_utc() >= live.expires_at {
+                vault.remove(&drone, &live.sha256).await;
+            }
             let mut line = Line::new(Event::Revoke, &drone).token(&live.sha256);
             line.repository = Some(live.repository_list());
             line.reason = reason;

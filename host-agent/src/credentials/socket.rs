@@ -15,6 +15,8 @@ use hatchery_protocol::paths::SOCKET_NAME;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::keeper::FileId;
+
 /// Only the host agent lists the drones.
 const SOCKETS_MODE: u32 = 0o700;
 /// Any user of the drone passes through, none lists or writes.
@@ -47,6 +49,44 @@ pub fn listen(sockets: &Path, drone: &DroneName) -> io::Result<UnixListener> {
     rustix::fs::renameat(&directory, FRESH_NAME, &directory, SOCKET_NAME)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// Which file the drone's socket is.
+///
+/// # Errors
+/// When there is none.
+pub fn file(sockets: &Path, drone: &DroneName) -> io::Result<FileId> {
+    let directory = open_below(&open_directory(sockets)?, drone.as_str())?;
+    let stat = rustix::fs::statat(&directory, SOCKET_NAME, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileId { device: stat.st_dev, inode: stat.st_ino })
+}
+
+/// Makes a listening socket that was bound to `bound` before ready to be accepted on, as
+/// [`listen`] does.
+///
+/// # Errors
+/// When it is not the socket that the drone has mounted.
+pub fn adopt(
+    sockets: &Path,
+    drone: &DroneName,
+    listener: &UnixListener,
+    bound: FileId,
+) -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketType, sockopt};
+    let other = |what: &str| io::Error::new(io::ErrorKind::InvalidInput, what.to_owned());
+    let family = (sockopt::socket_domain(listener)?, sockopt::socket_type(listener)?);
+    let listens = sockopt::socket_acceptconn(listener)?;
+    if family != (AddressFamily::UNIX, SocketType::STREAM) || !listens {
+        return Err(other("it is no listening Unix socket"));
+    }
+    // Owners and modes, as of a new one.
+    let directory = drone_directory(sockets, drone)?;
+    refuse_other(&directory, SOCKET_NAME)?;
+    if file(sockets, drone)? != bound {
+        return Err(other("another socket has taken its place"));
+    }
+    sockopt::set_socket_passcred(listener, true)?;
+    listener.set_nonblocking(true)
 }
 
 /// Removes the drone's socket and directory. Nothing happens when they are gone.

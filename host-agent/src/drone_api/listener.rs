@@ -1,116 +1,149 @@
-//! Accepts a drone's connections: few at once, with deadlines, each on a task of its own. The
-//! tasks belong to the drone's socket; closing it ends them.
+//! Accepts drones' connections, on a thread of their own.
+//!
+//! All drones' sockets share that thread, so that a token from the cache needs no second thread to
+//! wake up, and drones wait for each other alone. One drone's flood leaves the others what they
+//! had: a drone's turn is one connection, of which only what is answered without a wait is done
+//! here ([`super::prompt`], some microseconds); after each turn the kernel is asked for the other
+//! drones' new connections, and those go first. So a request waits for one turn of every drone
+//! that floods, instead of for a flood. Whatever takes longer goes on on the host agent's runtime
+//! ([`super::thorough`]), for at most [`CONNECTIONS`] of one drone; more wait in the kernel's queue.
 
-use std::convert::Infallible;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hatchery_protocol::DroneName;
-use http::Request;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::TokioTimer;
 use time::OffsetDateTime;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::problem::Refused;
-use super::routes;
-use super::stream::{AttestedStream, SharedPeer};
+use super::prompt::{self, Outcome};
+use super::thorough;
 use crate::credentials::attest::Peer;
-use crate::credentials::{Budget, Credentials, Forge};
+use crate::credentials::{Budget, Credentials, DroneSocket, Forge};
 
 /// Connections of one drone at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
-/// Time for a request's head, and between requests of one connection.
-const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-/// Longest life of a connection.
-const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
-/// Largest head of a request, in bytes.
-const HEAD_MAX: usize = 8192;
-/// Most header lines of a request.
-const HEADERS_MAX: usize = 32;
-/// Requests of one drone at once, and per second after that: a twentieth of one core.
-const REQUESTS: (u32, f64) = (20_000, 2_000.0);
+/// Refusals of one drone's socket at once, and per second after that.
+const REFUSALS: (u32, f64) = (1000, 10.0);
+/// How long a request may be on its way before its connection leaves the drones' thread.
+const PROMPT: Duration = Duration::from_millis(20);
 /// Wait after an accept that failed for want of something, such as descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long requests under way may go on at the end of the host agent.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Stack of the drones' thread, in bytes.
+const STACK: usize = 512 << 10;
 
-/// Answers on every drone's socket until cancelled; then waits a little for requests under way.
-/// Returns at once when somebody else has taken the sockets.
-pub async fn serve<F: Forge>(credentials: Arc<Credentials<F>>, shutdown: CancellationToken) {
-    let Some(mut sockets) = credentials.take_sockets() else { return };
-    let listeners = TaskTracker::new();
+/// Starts to answer on every drone's socket, until cancelled. What is returned ends after requests
+/// under way have, or a little later. Needs a runtime, which gets what takes longer.
+///
+/// # Errors
+/// When there can be no thread or no runtime for it, or somebody else has taken the sockets.
+pub fn start<F: Forge>(
+    credentials: Arc<Credentials<F>>,
+    shutdown: CancellationToken,
+) -> io::Result<impl Future<Output = ()> + Send + use<F>> {
+    let taken = || io::Error::other("somebody else answers on the drones' sockets");
+    let sockets = credentials.take_sockets().ok_or_else(taken)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let main = Handle::current();
+    let (ending, ended) = oneshot::channel::<()>();
+    let thread = std::thread::Builder::new().name("drones".to_owned()).stack_size(STACK).spawn(
+        move || {
+            // Dropped at the end, whatever ends it.
+            let _ending = ending;
+            runtime.block_on(listen(credentials, sockets, main, shutdown));
+        },
+    )?;
+    Ok(async move {
+        let _ = ended.await;
+        if thread.join().is_err() {
+            tracing::error!("the drones' thread failed: restart the host agent");
+        }
+    })
+}
+
+async fn listen<F: Forge>(
+    credentials: Arc<Credentials<F>>,
+    mut sockets: mpsc::UnboundedReceiver<DroneSocket>,
+    main: Handle,
+    shutdown: CancellationToken,
+) {
+    let all = TaskTracker::new();
     loop {
         let socket = tokio::select! {
             () = shutdown.cancelled() => break,
             socket = sockets.recv() => socket,
         };
-        let Some(socket) = socket else { break };
-        let drone = socket.drone.clone();
-        let tasks = socket.tasks.clone();
-        match UnixListener::from_std(socket.listener) {
+        let Some(DroneSocket { drone, listener, stop, tasks }) = socket else { break };
+        match UnixListener::from_std(listener) {
             Ok(listener) => {
-                let server = Server {
+                let budget = Budget::new(REFUSALS.0, REFUSALS.1, OffsetDateTime::now_utc());
+                let server = Arc::new(Server {
                     credentials: Arc::clone(&credentials),
-                    drone: Arc::new(drone),
-                    tasks: tasks.clone(),
-                    all: listeners.clone(),
-                    stop: socket.stop,
+                    drone,
+                    tasks,
+                    all: all.clone(),
+                    stop,
                     shutdown: shutdown.clone(),
-                    budget: Arc::new(Mutex::new(budget())),
-                };
-                let accepting = listeners.track_future(server.accept(listener));
-                tasks.spawn(accepting);
+                    refusals: Mutex::new(budget),
+                    main: main.clone(),
+                });
+                server.tasks.spawn(all.track_future(Arc::clone(&server).accept(listener)));
             }
             Err(error) => tracing::error!(%drone, %error, "cannot listen on the drone's socket"),
         }
     }
-    listeners.close();
-    if tokio::time::timeout(DRAIN, listeners.wait()).await.is_err() {
+    all.close();
+    if tokio::time::timeout(DRAIN, all.wait()).await.is_err() {
         tracing::warn!("requests of drones were still under way at the end");
     }
 }
 
-fn budget() -> Budget {
-    Budget::new(REQUESTS.0, REQUESTS.1, OffsetDateTime::now_utc())
-}
-
 /// One drone's socket.
-struct Server<F> {
-    credentials: Arc<Credentials<F>>,
-    drone: Arc<DroneName>,
+pub struct Server<F> {
+    /// Whose credentials are handed out,
+    pub credentials: Arc<Credentials<F>>,
+    /// to this drone.
+    pub drone: DroneName,
+    /// Cancelled when the drone's socket closes.
+    pub stop: CancellationToken,
+    /// Cancelled at the end of the host agent.
+    pub shutdown: CancellationToken,
+    /// What is left of refusals that are told one by one.
+    pub refusals: Mutex<Budget>,
+    /// This drone's tasks, and all drones'.
     tasks: TaskTracker,
     all: TaskTracker,
-    stop: CancellationToken,
-    shutdown: CancellationToken,
-    budget: Arc<Mutex<Budget>>,
+    /// For what takes longer.
+    main: Handle,
 }
 
 impl<F: Forge> Server<F> {
-    async fn accept(self, listener: UnixListener) {
+    async fn accept(self: Arc<Self>, listener: UnixListener) {
         let permits = Arc::new(Semaphore::new(CONNECTIONS));
+        let mut over = std::pin::pin!(async {
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = self.shutdown.cancelled() => {}
+            }
+        });
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
-                () = self.shutdown.cancelled() => return,
+                () = &mut over => return,
                 accepted = next(&listener, &permits) => accepted,
             };
             match accepted {
                 Ok((stream, permit)) => {
-                    let connection = self.all.track_future(self.connection(stream));
-                    self.tasks.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    let connection = Arc::clone(&self).connection(stream, permit);
+                    self.tasks.spawn(self.all.track_future(connection));
+                    // Ends this turn: the connection first, then whoever came meanwhile.
+                    tokio::task::yield_now().await;
                 }
                 Err(error) => {
                     tracing::warn!(drone = %self.drone, %error, "cannot accept a connection");
@@ -120,73 +153,46 @@ impl<F: Forge> Server<F> {
         }
     }
 
-    /// What serves one connection, until it ends, takes too long, or the drone's socket closes.
-    fn connection(&self, stream: UnixStream) -> impl Future<Output = ()> + Send + use<F> {
-        let (credentials, drone) = (Arc::clone(&self.credentials), Arc::clone(&self.drone));
-        let (budget, stop, shutdown) =
-            (Arc::clone(&self.budget), self.stop.clone(), self.shutdown.clone());
-        async move {
-            // The handle on the process first: what comes later may be another's.
-            let peer = match Peer::of(&stream) {
-                Ok(peer) => SharedPeer::new(peer),
-                Err(refusal) => return credentials.refused(&drone, None, &refusal).await,
-            };
-            let answering = answering(credentials, Arc::clone(&drone), peer.clone(), budget);
-            let serving = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_DEADLINE)
-                .max_buf_size(HEAD_MAX)
-                .max_headers(HEADERS_MAX)
-                .serve_connection(AttestedStream::new(stream, peer), answering);
-            let mut serving = std::pin::pin!(serving);
-            let ended = tokio::select! {
-                ended = &mut serving => ended,
-                () = stop.cancelled() => return,
-                () = shutdown.cancelled() => {
-                    serving.as_mut().graceful_shutdown();
-                    serving.await
-                }
-                () = tokio::time::sleep(CONNECTION_DEADLINE) => return,
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%drone, %error, "a connection ended badly");
+    /// Answers at once if that is possible, else hands the connection over.
+    async fn connection(self: Arc<Self>, stream: UnixStream, permit: OwnedSemaphorePermit) {
+        // The handle on the process first: what comes later may be another's.
+        let peer = Peer::of(&stream);
+        if let Ok(peer) = &peer {
+            let answer = || prompt::answer(&self.credentials, &self.drone, peer, &stream);
+            let mut outcome = answer();
+            if outcome == Outcome::NothingYet && comes(&stream).await {
+                outcome = answer();
             }
+            if outcome == Outcome::Answered {
+                return;
+            }
+        }
+        let server = Arc::clone(&self);
+        match stream.into_std() {
+            Ok(stream) => {
+                let serving = async move {
+                    thorough::serve(server, stream, peer).await;
+                    drop(permit);
+                };
+                self.tasks.spawn_on(self.all.track_future(serving), &self.main);
+            }
+            Err(error) => tracing::warn!(drone = %self.drone, %error, "lost a connection"),
         }
     }
 }
 
-/// What hyper calls with each request of a connection.
-fn answering<F: Forge>(
-    credentials: Arc<Credentials<F>>,
-    drone: Arc<DroneName>,
-    peer: SharedPeer,
-    budget: Arc<Mutex<Budget>>,
-) -> impl HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible, Future: Send> {
-    service_fn(move |request: Request<Incoming>| {
-        let (credentials, drone) = (Arc::clone(&credentials), Arc::clone(&drone));
-        let (peer, spent) = (peer.clone(), spend(&budget));
-        async move {
-            Ok::<_, Infallible>(match spent {
-                Ok(()) => routes::answer(&credentials, &drone, &peer, request).await,
-                Err(refused) => refused.into_response(),
-            })
-        }
-    })
+/// Waits a little for a request that is on its way. Whether it came.
+async fn comes(stream: &UnixStream) -> bool {
+    matches!(tokio::time::timeout(PROMPT, stream.readable()).await, Ok(Ok(_)))
 }
 
 async fn next(
     listener: &UnixListener,
     permits: &Arc<Semaphore>,
-) -> io::Result<(UnixStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, permit))
-}
-
-fn spend(budget: &Mutex<Budget>) -> Result<(), Refused> {
-    let taken =
-        budget.lock().unwrap_or_else(PoisonError::into_inner).take(OffsetDateTime::now_utc());
-    taken.map_err(|wait| Refused::busy("this drone asks too often".to_owned(), wait))
 }
 
 #[cfg(test)]
@@ -196,6 +202,7 @@ mod tests {
     use hatchery_protocol::wire::{Problem, problem};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+    use super::super::thorough::{HEAD_MAX, HEADERS_MAX};
     use super::*;
     use crate::adapters::github::GitHub;
     use crate::adapters::github::rig::{Rig, rig};
@@ -221,7 +228,8 @@ mod tests {
         );
         let credentials = Arc::new(credentials.expect("credentials"));
         let shutdown = CancellationToken::new();
-        let serving = tokio::spawn(serve(Arc::clone(&credentials), shutdown.clone()));
+        let serving = start(Arc::clone(&credentials), shutdown.clone()).expect("started");
+        let serving = tokio::spawn(serving);
         credentials.open_drone(&drone).await.expect("opened");
         let socket = rig.config.paths.sockets().join(drone.as_str()).join("agent.sock");
         Served { rig, credentials, shutdown, serving, socket }
@@ -257,7 +265,7 @@ mod tests {
         let lines = rig.audit();
         assert_eq!(lines.len(), 4, "{lines:?}");
         for line in lines {
-            assert_eq!(line["event"], "refuse");
+            assert_eq!(line["event"], "attest");
             assert_eq!(line["pid"], std::process::id());
             assert!(line["reason"].as_str().is_some_and(|reason| reason.contains("cgroup")
                 || reason.contains("container")), "{line}");

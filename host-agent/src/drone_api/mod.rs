@@ -12,8 +12,10 @@
 
 mod listener;
 mod problem;
+mod prompt;
 mod query;
 mod routes;
 mod stream;
+mod thorough;
 
-pub use listener::serve;
+pub use listener::start;

@@ -132,10 +132,12 @@ fn forge_refused(source: &ForgeError, detail: String) -> Refused {
         Refused::new(status, problem::FORGE, title, format!("{detail}{advice}"))
     };
     match source {
-        ForgeError::NotFound { install_url, .. } => {
+        ForgeError::NotFound { install_url, installed, .. } => {
+            let what =
+                if *installed { "give the App access to it" } else { "install the App on it" };
             let advice = match install_url {
-                Some(url) => format!("; install the App on it at {url}"),
-                None => "; install the App on it".to_owned(),
+                Some(url) => format!("; {what} at {url}"),
+                None => format!("; {what}"),
             };
             new(StatusCode::BAD_GATEWAY, "The forge does not know the repository", &advice)
         }

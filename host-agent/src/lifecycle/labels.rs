@@ -32,9 +32,12 @@ pub const SIBLING: &str = "hatchery.sibling_of";
 pub const CLONE: &str = "hatchery.clone";
 /// `remoteEnv`, as JSON; on containers only.
 pub const REMOTE_ENV: &str = "hatchery.remote_env";
-/// Every label of ours that a container carries.
-pub const OURS: [&str; 12] =
-    [MANAGED, DRONE, REPO, REPO_ID, FORGE, VERSION, SEAL, USER, FOLDER, CLONE, REMOTE_ENV, SIBLING];
+/// Every label of ours that a drone's own container carries. We set them all: what an image says of
+/// them never counts.
+pub const OF_DRONE: [&str; 11] =
+    [MANAGED, DRONE, REPO, REPO_ID, FORGE, VERSION, SEAL, USER, FOLDER, CLONE, REMOTE_ENV];
+/// Every label of ours that a Compose sibling carries.
+pub const OF_SIBLING: [&str; 2] = [MANAGED, SIBLING];
 /// Where the reference CLI says that the checkout lies.
 pub const LOCAL_FOLDER: &str = "devcontainer.local_folder";
 /// Where the reference CLI says that the configuration lies.

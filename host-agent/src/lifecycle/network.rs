@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use hatchery_protocol::DroneName;
 use sha2::{Digest as _, Sha256};
 
-use super::engine::{ContainerEngine, NetworkSpec, Tuning};
+use super::engine::{ContainerEngine, EngineError, NetworkSpec, Tuning};
 use super::failure::{Failure, FailureKind};
 use super::{Lifecycle, labels};
 use crate::config::NetworkConfig;
@@ -29,6 +29,12 @@ const RAW: &str = "NET_RAW";
 
 /// Bits of a Compose drone's network: 14 addresses.
 const SUBNET_BITS: u8 = 28;
+
+/// How often a free part of the pool is looked for.
+const ATTEMPTS: u32 = 5;
+
+/// In what Docker says of a network whose addresses another one has.
+const OVERLAPS: &str = "Pool overlaps";
 
 /// What the host's firewall shall keep drones from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,10 +82,35 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
+    /// Brings the firewall to a configuration that has changed.
+    pub async fn reconfigured(&self) {
+        if let Err(failure) = self.ready_network().await {
+            tracing::warn!(%failure, "the network of drones changes once Docker answers");
+        }
+    }
+
     /// Makes the network of a drone that has one of its own, in a free part of the pool.
     pub(super) async fn ready_drone_network(&self, drone: &DroneName) -> Result<(), Failure> {
         // Two drones must not take the same part.
         let turn = self.reserving.lock().await;
+        let mut attempt = 1;
+        while let Err(error) = self.take_part_of_pool(drone).await? {
+            // Whoever else makes networks was faster: what is free is looked for again.
+            if attempt == ATTEMPTS || !error.to_string().contains(OVERLAPS) {
+                return Err(error.into());
+            }
+            attempt += 1;
+        }
+        drop(turn);
+        self.guard_network().await;
+        Ok(())
+    }
+
+    /// Makes a drone's network in what is free now.
+    async fn take_part_of_pool(
+        &self,
+        drone: &DroneName,
+    ) -> Result<Result<(), EngineError>, Failure> {
         let taken: Vec<Subnet> = self
             .engine
             .networks(None)
@@ -102,10 +133,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             containers_talk: true,
             labels: labels::owned(drone),
         };
-        self.engine.ensure_network(&spec).await?;
-        drop(turn);
-        self.guard_network().await;
-        Ok(())
+        Ok(self.engine.ensure_network(&spec).await)
     }
 
     /// Brings the firewall to what the networks need, unless that was done already.

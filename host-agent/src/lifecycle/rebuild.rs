@@ -96,6 +96,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.at(drone, Step::Create).await?;
         let creating = async {
             self.create_volumes(record, &built).await?;
+            self.add_directories(&stage, record, &plan, &built).await?;
             match &plan.form {
                 Form::Image { .. } | Form::Dockerfile { .. } => {
                     self.create_container(&stage, record, &plan, &built).await

@@ -1,6 +1,7 @@
 //! Removing everything that a drone had, found by record and label alone: the rollback of a spawn,
 //! also of one whose host agent was killed, and the second half of a slay.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hatchery_protocol::DroneName;
@@ -8,9 +9,11 @@ use hatchery_protocol::DroneName;
 use super::compose_memo::ComposeMemo;
 use super::engine::{Container, ContainerEngine};
 use super::failure::{Failure, FailureKind};
+use super::stage::Stage;
 use super::telling::Telling;
 use super::{Lifecycle, blocking, labels};
 use crate::credentials::Forge;
+use crate::records::Record;
 
 /// How often everything is looked for: a create that was cut off may end after a look.
 const LOOKS: usize = 10;
@@ -84,14 +87,21 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.remove_images(drone, removed).await
     }
 
-    /// The drone's own images: their names carry its name, so no other drone uses them.
+    /// The drone's own images: their names carry its name, or that of its stage, so no other drone
+    /// uses them.
     async fn remove_images(
         &self,
         drone: &DroneName,
         removed: &mut Vec<String>,
     ) -> Result<(), Failure> {
         let mut names = self.engine.image_names().await?;
-        names.retain(|name| labels::is_image_of(name, drone));
+        let stage = |record: Arc<Record>| Stage::new(&self.config.paths, drone, &record.repo.name);
+        let checkout = self.records.find(drone).map(|record| stage(record).checkout());
+        let of_stage = |name: &str| match &checkout {
+            Some(checkout) => self.engine.is_byproduct(name, checkout),
+            None => false,
+        };
+        names.retain(|name| labels::is_image_of(name, drone) || of_stage(name));
         // The final image goes before the one that it was made from.
         names.sort_by_key(|name| !name.ends_with("-final"));
         for name in names {

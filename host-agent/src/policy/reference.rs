@@ -12,7 +12,7 @@ const OF_DRONES: &str = "hatchery/";
 
 /// Whether `reference` could be a reference at all: no option, no whitespace, no control
 /// character, nothing that a shell or a URL parser reads differently.
-fn is_well_formed(reference: &str) -> bool {
+pub fn is_well_formed(reference: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@+".contains(&b);
     reference.bytes().all(legal)
         && reference.starts_with(|first: char| first.is_ascii_alphanumeric())

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use hatchery::config::{self, Locations, env};
 use hatchery::control::Drones;
 use hatchery::control::api::{
-    DroneList, DroneRef, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan,
-    Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
+    ConnectRequest, DroneGrants, DroneList, DroneRef, DroneState, DroneStatus, DroneSummary, Event,
+    EventKind, ExecPlan, Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
 };
 use hatchery::control::client::Client;
 use hatchery::control::server::Server;
@@ -83,7 +83,11 @@ impl Drones for Double {
         }
     }
 
-    async fn spawn(&self, _: SpawnRequest, progress: Progress) -> Result<DroneStatus, Failure> {
+    async fn spawn(
+        &self,
+        _: SpawnRequest,
+        progress: Progress,
+    ) -> Result<Option<DroneStatus>, Failure> {
         let step = |phase| {
             let duration_ms = (phase != Phase::Start).then_some(1234);
             EventKind::Step { step: Step::Build, phase, duration_ms, error: None }
@@ -105,7 +109,7 @@ impl Drones for Double {
         }
         progress.tell(None, step(Phase::End)).await;
         self.did.send_replace(Did::Finished);
-        Ok(status())
+        Ok(Some(status()))
     }
 
     async fn rebuild(&self, _: &DroneName, _: Progress) -> Result<DroneStatus, Failure> {
@@ -133,6 +137,24 @@ impl Drones for Double {
 
     async fn adopt(&self, _: &DroneName) -> Result<DroneStatus, Failure> {
         Ok(status())
+    }
+
+    fn repositories(&self, drone: &DroneName) -> Result<DroneGrants, Failure> {
+        Ok(DroneGrants { drone: drone.clone(), grants: vec![], notices: vec![] })
+    }
+
+    async fn connect(
+        &self,
+        drone: &DroneName,
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("connected: {}", request.repo)];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
+    }
+
+    async fn disconnect(&self, drone: &DroneName, repo: &str) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("disconnected: {repo}")];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
     }
 
     async fn list(&self) -> Result<DroneList, Failure> {
@@ -185,7 +207,7 @@ impl Host {
     pub fn with_docker(docker: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let config = config(directory.path());
-        let server = Server::bind(&config).expect("bind");
+        let server = Server::bind(&config, None).expect("bind");
         let double = Arc::new(Double {
             gate: Semaphore::new(0),
             rollback: Semaphore::new(1),

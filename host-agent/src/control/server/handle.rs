@@ -15,7 +15,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::control::api::{
-    DroneRef, EventKind, Failure, FailureKind, OPERATION_HEADER, SlayRequest, Version,
+    ConnectRequest, DroneRef, EventKind, Failure, FailureKind, OPERATION_HEADER, SlayRequest,
+    Version,
 };
 use crate::control::drones::Drones;
 use crate::control::operations::Operations;
@@ -72,7 +73,7 @@ async fn answer<D: Drones>(
             let wanted = body(request).await?;
             Ok(operation(api, |drones, progress| async move {
                 let status = drones.spawn(wanted, progress).await?;
-                Ok(EventKind::Done { status: Some(Box::new(status)), report: vec![] })
+                Ok(EventKind::Done { status: status.map(Box::new), report: vec![] })
             }))
         }
         Route::Cancel(id) if api.operations.cancel(id) => Ok(reply::nothing()),
@@ -104,6 +105,16 @@ async fn on_drone<D: Drones>(
         }
         DroneAction::Adopt => {
             to_the_end(api, |drones| async move { drones.adopt(&drone).await }).await
+        }
+        DroneAction::Repositories => {
+            api.drones.repositories(&drone).map(|grants| reply::json(&grants))
+        }
+        DroneAction::Connect => {
+            let wanted: ConnectRequest = body(request).await?;
+            to_the_end(api, |drones| async move { drones.connect(&drone, &wanted).await }).await
+        }
+        DroneAction::Disconnect { repo } => {
+            to_the_end(api, |drones| async move { drones.disconnect(&drone, &repo).await }).await
         }
         DroneAction::Rebuild => Ok(rebuild(api, drone)),
         DroneAction::Slay => Ok(slay(api, drone, body(request).await?)),

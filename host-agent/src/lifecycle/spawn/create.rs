@@ -1,6 +1,7 @@
 //! `create`: volumes, the clone in its volume, the container, and its start.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use hatchery_protocol::{DroneName, paths};
 
@@ -9,8 +10,9 @@ use super::super::failure::Failure;
 use super::super::network;
 use super::super::passwd::{self, Account};
 use super::super::stage::Stage;
-use super::super::{Lifecycle, labels};
+use super::super::{Lifecycle, blocking, labels};
 use super::build::Built;
+use super::clone::stage_failure;
 use crate::credentials::Forge;
 use crate::policy::{Mount, Plan};
 use crate::records::Record;
@@ -39,8 +41,30 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let source = if plan.workspace.clone_is_root { stage.clone_dir() } else { stage.clones() };
         let owner = (account.uid, account.gid);
         self.engine.upload(&id, source, paths::WORKSPACES, owner).await?;
+        if let Some(added) = stage_directories(stage, record, plan, built).await? {
+            self.engine.upload(&id, added, paths::WORKSPACES, owner).await?;
+        }
         self.engine.remove(&id).await?;
         Ok(())
+    }
+
+    /// Makes the directories that mounts of an existing workspace need and that are not in it.
+    pub(in crate::lifecycle) async fn add_directories(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        plan: &Plan,
+        built: &Built,
+    ) -> Result<(), Failure> {
+        let Some(added) = stage_directories(stage, record, plan, built).await? else {
+            return Ok(());
+        };
+        let filling = self.looker(&record.drone, FILLING, &built.image.id, false);
+        let id = self.engine.create(&filling).await?;
+        let account = self.remote_account(&id, built).await?;
+        let owner = (account.uid, account.gid);
+        self.engine.upload(&id, added, paths::WORKSPACES, owner).await?;
+        Ok(self.engine.remove(&id).await?)
     }
 
     pub(in crate::lifecycle) async fn create_volumes(
@@ -221,6 +245,24 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         );
         all
     }
+}
+
+/// A tree of nothing but the directories that mounts name and that the checkout does not have;
+/// `None`: there are none.
+async fn stage_directories(
+    stage: &Stage,
+    record: &Record,
+    plan: &Plan,
+    built: &Built,
+) -> Result<Option<PathBuf>, Failure> {
+    let below = format!("{}/", record.repo.name.repo());
+    let mounted = built.effective.mounts.iter().filter_map(|mount| match mount {
+        Mount::Workspace { subpath, .. } => subpath.as_deref()?.strip_prefix(&below),
+        Mount::Volume { .. } | Mount::Tmpfs { .. } | Mount::Bind { .. } => None,
+    });
+    let wanted = plan.directories.iter().map(String::as_str).chain(mounted);
+    let (stage, wanted) = (stage.clone(), wanted.map(str::to_owned).collect::<Vec<_>>());
+    blocking(move || stage.add_directories(&wanted)).await.map_err(|error| stage_failure(&error))
 }
 
 /// The user of hooks, `exec` and editors, by the specification's order.

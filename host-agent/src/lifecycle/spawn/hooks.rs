@@ -1,8 +1,6 @@
 //! `hooks`: the lifecycle hooks of features and repository, after the boot, so that git and `gh`
 //! work in them.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::super::devcontainers::HooksRequest;
@@ -17,9 +15,6 @@ use super::{Built, Made};
 use crate::credentials::Forge;
 use crate::policy::{Form, Hooks, Plan};
 use crate::records::Record;
-
-/// How long all hooks together may take.
-const HOOKS: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Name of the file that stands in for devcontainer.json: the image's label has all the rest.
 const CONFIG: &str = "run.json";
@@ -48,7 +43,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             id_label: labels::id_label(&record.drone),
             container: id.to_owned(),
             project: project(plan, record),
-            limit: HOOKS,
+            hook_limit: self.config.limits.hook_timeout,
         };
         let engine = &self.engine;
         let ran = telling

@@ -37,6 +37,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 allowed.networks.extend(networks.iter().map(|network| network.id.clone()));
                 allowed.cap_add.clone_from(&detail.observed.cap_add);
                 allowed.security_opt.clone_from(&detail.observed.security_opt);
+                if sibling != id {
+                    allowed.hatchery_labels = labels::OF_SIBLING.map(str::to_owned).into();
+                }
             }
             deviations.extend(policy::deviations(&detail.observed, &allowed));
         }
@@ -72,7 +75,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             networks: vec![network],
             siblings: vec![],
             host_namespaces: run.host_namespaces.clone(),
-            hatchery_labels: labels::OURS.map(str::to_owned).into(),
+            hatchery_labels: labels::OF_DRONE.map(str::to_owned).into(),
         }
     }
 }
