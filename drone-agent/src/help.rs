@@ -74,8 +74,8 @@ the environment of that one call. Without a drone's socket, gh runs unchanged.
 const DOCTOR: &str = "\
 usage: drone-agent doctor
 
-Looks for what keeps git and gh from working in this drone. Exit code 0: nothing found;
-1: something is wrong, and how to mend it.
+Looks for what keeps git and gh from working in this drone, and for credentials that lie
+about in it. Exit code 0: nothing is wrong; 1: something is, and how to mend it.
 ";
 
 /// Prints the help on `topic`, or the list of commands.

@@ -18,11 +18,16 @@ use crate::{
 /// Longest time that a host agent may take to answer, or to end: it waits for what is under way.
 const LIMIT: Duration = Duration::from_secs(40);
 
+/// What a host agent logs, for whoever looks into a test that failed.
+const LOG: &str = "info,hatchery=debug";
+
 /// A host agent. Killed, and its directories removed, when dropped.
 #[derive(Debug)]
 pub struct HostAgent {
     world: &'static World,
     home: PathBuf,
+    /// `HATCHERY_LOG`.
+    log: &'static str,
     /// Who runs it, where that is not root.
     user: Option<OrdinaryUser>,
     process: Mutex<Option<Child>>,
@@ -37,6 +42,14 @@ impl HostAgent {
         agent
     }
 
+    /// Starts one that logs everything that there is to log.
+    pub(crate) fn start_talkative(world: &'static World, config: &str) -> Self {
+        let mut agent = Self::make(world, config);
+        agent.log = "trace";
+        agent.start_again();
+        agent
+    }
+
     /// Starts one as an ordinary user, with the directories that such a user has by default.
     /// `groups` are further lines of that user's `/etc/group`.
     pub(crate) fn start_ordinary(world: &'static World, config: &str, groups: &str) -> Self {
@@ -45,7 +58,7 @@ impl HostAgent {
         let text = user.configuration(world, &configuration(world, config));
         std::fs::write(user.config_file(), text).expect("the configuration");
         let process = Mutex::new(None);
-        let agent = Self { world, home, user: Some(user), process, manager: None };
+        let agent = Self { world, home, log: LOG, user: Some(user), process, manager: None };
         agent.start_again();
         agent
     }
@@ -60,7 +73,7 @@ impl HostAgent {
 
     fn make(world: &'static World, config: &str) -> Self {
         let (home, process) = (world.agent_home(), Mutex::new(None));
-        let agent = Self { world, home, user: None, process, manager: None };
+        let agent = Self { world, home, log: LOG, user: None, process, manager: None };
         std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
         agent.configure(config);
         agent
@@ -104,7 +117,7 @@ impl HostAgent {
     pub fn start_and_leave(&self) {
         let mut command = self.command("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(self.program()).arg("serve");
-        command.env("HATCHERY_LOG", "info,hatchery=debug");
+        command.env("HATCHERY_LOG", self.log);
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let log = log.expect("the host agent's log");
         if let Some(manager) = &self.manager {

@@ -149,6 +149,11 @@ impl Turn {
         HostAgent::start(self.world, config)
     }
 
+    /// One that logs everything that there is to log, of every library too.
+    pub fn talkative_agent(&self, config: &str) -> HostAgent {
+        HostAgent::start_talkative(self.world, config)
+    }
+
     /// One that an ordinary user of the engine runs, without root; `groups` are further lines of
     /// that user's `/etc/group`.
     pub fn ordinary_agent(&self, config: &str, groups: &str) -> HostAgent {

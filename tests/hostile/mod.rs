@@ -3,6 +3,7 @@
 mod attempts;
 mod handed_on;
 mod host_git;
+mod hygiene;
 mod policy;
 mod policy_corpus;
 mod policy_dry_run;
