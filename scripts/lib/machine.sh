@@ -35,6 +35,7 @@ machine_make() {
   tar -C "$root" -xf "$(machine_tar "$suite")"
   machine_name "$suite" >"$root/etc/hostname"
   echo "nameserver $MACHINE_DNS" >"$root/etc/resolv.conf"
+  printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
   machine_sources "$suite" >"$root/etc/apt/sources.list"
   # There are no modules to load here, and this unit calls that a failure.
   ln -sfn /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
