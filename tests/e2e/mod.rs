@@ -1,6 +1,7 @@
 //! What a user can do, end to end.
 
 mod adopt;
+mod background;
 mod burrow;
 mod capacity;
 mod classic_builder;
