@@ -3,6 +3,7 @@
 mod aarch64;
 mod adopt;
 mod audit;
+mod background;
 mod burrow;
 mod capacity;
 mod classic_builder;

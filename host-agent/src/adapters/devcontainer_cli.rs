@@ -16,6 +16,7 @@ use super::cut_off::CutOff;
 use super::exec::{self, ExecError, Pipe, Run};
 use super::hook_watch::HookWatch;
 use super::{Machine, cli_home};
+use crate::config::env;
 use crate::lifecycle::devcontainers::{
     BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
 };
@@ -165,7 +166,15 @@ impl Devcontainers for Machine {
             ..self.plain_devcontainer(Duration::MAX, project)
         };
         run.arguments.extend(["--log-format".into(), "json".into()]);
-        argument(&mut run, "--docker-path", self.programs.docker.as_os_str());
+        let docker = match (&self.hook_client, &request.runner) {
+            (Some(stand_in), Some(runner)) => {
+                run.environment.push((env::HOOK_DOCKER, self.programs.docker.clone().into()));
+                run.environment.push((env::HOOK_RUNNER, runner.into()));
+                stand_in
+            }
+            _ => &self.programs.docker,
+        };
+        argument(&mut run, "--docker-path", docker.as_os_str());
         argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
         argument(&mut run, "--override-config", request.config.as_os_str());
         argument(&mut run, "--id-label", &request.id_label);

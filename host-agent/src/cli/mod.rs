@@ -10,6 +10,7 @@ mod exec;
 mod exit;
 mod follow;
 mod forge;
+mod hook_client;
 mod list;
 mod logging;
 mod logs;
@@ -36,6 +37,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Locations;
 use crate::control::client::Client;
 use crate::lifecycle::{Failure, FailureKind};
+pub use hook_client::become_docker;
 use terminal::Terminal;
 
 /// Runs devcontainers ("drones") on a server you own, one per repository.
