@@ -45,6 +45,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 Ok(()) if removed.len() == before => break,
                 Ok(()) => {}
                 Err(failure) if look == LOOKS => return Err(failure),
+                // Nobody is there who could be asked again.
+                Err(failure) if self.engine.facts().await.is_err() => return Err(failure),
                 // As a volume is in use by a container that was not there yet when it was looked for.
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
