@@ -33,10 +33,31 @@ pub enum Desired {
 pub struct Grant {
     /// What counts: names can be renamed and re-created by somebody else.
     pub repo_id: ForgeRepoId,
-    /// As the forge spells it, for people.
+    /// As the forge spells it now, as far as it has told.
     pub name: RepoName,
+    /// What it was called before: remotes of a clone go on with a name that the forge redirects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_names: Vec<RepoName>,
     /// What is asked for when minting.
     pub permissions: Permissions,
+}
+
+/// Former names kept of one repository.
+const FORMER_NAMES: usize = 8;
+
+impl Grant {
+    /// A grant on a repository that the forge calls `name`.
+    pub fn new(repo_id: ForgeRepoId, name: RepoName, permissions: Permissions) -> Self {
+        Self { repo_id, name, former_names: vec![], permissions }
+    }
+
+    fn rename(&mut self, name: &RepoName) {
+        let former = std::mem::replace(&mut self.name, name.clone());
+        self.former_names.retain(|known| known != name && *known != former);
+        self.former_names.push(former);
+        let surplus = self.former_names.len().saturating_sub(FORMER_NAMES);
+        self.former_names.drain(..surplus);
+    }
 }
 
 /// An operation under way; found at start, it is one that was killed.
@@ -90,7 +111,7 @@ pub struct Record {
     pub repo: RepoId,
     /// Its number there.
     pub repo_id: ForgeRepoId,
-    /// The primary repository's grant first.
+    /// What it may reach. Where two have one name, the later one has it now.
     pub grants: Vec<Grant>,
     /// Goes up with every change of `grants`; part of the token cache's key.
     pub grant_version: u64,
@@ -111,6 +132,60 @@ pub struct Record {
     /// When the record was made.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
+}
+
+impl Record {
+    /// The grant of the primary repository.
+    pub fn primary(&self) -> Option<&Grant> {
+        self.grants.iter().find(|grant| grant.repo_id == self.repo_id)
+    }
+
+    /// What the primary repository is called now, as far as the forge has told.
+    pub fn name_now(&self) -> &RepoName {
+        self.primary().map_or(&self.repo.name, |grant| &grant.name)
+    }
+
+    /// The grant that a name stands for: the repository that is called so now, else one that was.
+    /// Either way it is the id that counts.
+    pub fn grant_named(&self, name: &RepoName) -> Option<&Grant> {
+        let newest = || self.grants.iter().rev();
+        let now = newest().find(|grant| grant.name == *name);
+        now.or_else(|| newest().find(|grant| grant.former_names.contains(name)))
+    }
+
+    /// Grants a repository, or other permissions on it, by its id.
+    pub fn put_grant(&mut self, grant: Grant) {
+        let Some(before) = self.grants.iter_mut().find(|it| it.repo_id == grant.repo_id) else {
+            self.grants.push(grant);
+            self.grant_version += 1;
+            return;
+        };
+        if before.permissions != grant.permissions {
+            before.permissions = grant.permissions;
+            self.grant_version += 1;
+        }
+        self.learn_name(grant.repo_id, &grant.name);
+    }
+
+    /// Takes a grant away.
+    pub fn drop_grant(&mut self, repo_id: ForgeRepoId) {
+        let before = self.grants.len();
+        self.grants.retain(|grant| grant.repo_id != repo_id);
+        self.grant_version += u64::from(self.grants.len() < before);
+    }
+
+    /// Takes over what the forge calls a repository now.
+    pub fn learn_name(&mut self, repo_id: ForgeRepoId, name: &RepoName) {
+        let Some(at) = self.grants.iter().position(|grant| grant.repo_id == repo_id) else {
+            return;
+        };
+        if self.grants.get(at).is_some_and(|grant| grant.name != *name) {
+            // To the end: another grant may have had this name until now.
+            let mut grant = self.grants.remove(at);
+            grant.rename(name);
+            self.grants.push(grant);
+        }
+    }
 }
 
 /// Why a record could not be made or changed.
@@ -201,6 +276,9 @@ impl RecordStore {
         let current = records.get(drone).ok_or_else(|| RecordError::Absent(drone.clone()))?;
         let mut record = Record::clone(current);
         change(&mut record);
+        if record == **current {
+            return Ok(Arc::clone(current));
+        }
         self.write(&record)?;
         let record = Arc::new(record);
         records.insert(drone.clone(), Arc::clone(&record));
@@ -310,6 +388,32 @@ pub(crate) mod tests {
         let store = RecordStore::load(directory.path()).expect("load");
         store.create(record("acme-web")).expect("create");
         assert!(matches!(store.create(record("acme-web")), Err(RecordError::Exists(_))));
+    }
+
+    #[test]
+    fn a_name_leads_to_the_repository_that_has_it_now() {
+        let name = |text: &str| -> RepoName { text.parse().expect("a name") };
+        let grant = |id, text| Grant::new(id, name(text), Permissions::new());
+        let mut record = record("acme-web");
+        record.grants = vec![grant(7, "acme/web"), grant(8, "acme/api")];
+        let found =
+            |record: &Record, text: &str| record.grant_named(&name(text)).map(|it| it.repo_id);
+        assert_eq!(found(&record, "ACME/web"), Some(7));
+        record.learn_name(7, &name("acme/site"));
+        assert_eq!((found(&record, "acme/site"), found(&record, "acme/web")), (Some(7), Some(7)));
+        assert_eq!(record.name_now(), &name("acme/site"));
+        // The other one takes the name over.
+        record.learn_name(8, &name("acme/web"));
+        assert_eq!((found(&record, "acme/web"), found(&record, "acme/api")), (Some(8), Some(8)));
+        // The first one takes it back before the forge told of the other: who was told last has it.
+        record.learn_name(7, &name("acme/web"));
+        assert_eq!(found(&record, "acme/web"), Some(7));
+        record.learn_name(9, &name("acme/other"));
+        assert_eq!(found(&record, "acme/other"), None);
+        for number in 0..20 {
+            record.learn_name(7, &name(&format!("acme/n{number}")));
+        }
+        assert_eq!(record.primary().expect("the primary").former_names.len(), FORMER_NAMES);
     }
 
     #[test]

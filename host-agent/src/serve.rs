@@ -57,12 +57,12 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let last = CancellationToken::new();
     let keeping = tokio::spawn(credentials.clone().run(last.clone()));
     let mut tasks = JoinSet::new();
-    tasks.spawn(drone_api::serve(credentials.clone(), shutdown.clone()));
+    tasks.spawn(answering(credentials.clone(), shutdown.clone())?);
     // Before Docker is looked at, which may not be there yet: it starts drones by itself, and they
     // ask at once.
     credentials.open_all().await;
     tasks.spawn(lifecycle.clone().run(shutdown.clone()));
-    let serving = tokio::spawn(server.serve(lifecycle.clone(), shutdown.clone()));
+    let serving = tokio::spawn(server.serve(Arc::clone(&lifecycle), shutdown.clone()));
     manager.tell(|manager| manager.ready("answering")).await;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the host agent runs");
 
@@ -70,6 +70,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         reload::reload(&config, &lifecycle, &manager).await;
     }
     tracing::info!("stopping");
+    lifecycle.stop();
     manager.tell(|manager| manager.stopping()).await;
     shutdown.cancel();
     let drain = async {
@@ -85,6 +86,16 @@ pub async fn run(config: Config) -> Result<(), Failure> {
         () = signals.stop() => tracing::warn!("stopped at once, as asked twice"),
     }
     Ok(())
+}
+
+/// What answers on the drones' sockets until `shutdown`.
+fn answering(
+    credentials: Arc<Credentials<GitHub>>,
+    shutdown: CancellationToken,
+) -> Result<impl Future<Output = ()> + Send + 'static, Failure> {
+    drone_api::start(credentials, shutdown).map_err(|error| {
+        Failure::new(FailureKind::Failed, "cannot answer on drones' sockets").caused_by(&error)
+    })
 }
 
 /// Descriptors that the service manager passed to this process.

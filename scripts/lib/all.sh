@@ -37,6 +37,8 @@ lib=$(dirname "${BASH_SOURCE[0]}")
 . "$lib/install.sh"
 # shellcheck source=forge.sh
 . "$lib/forge.sh"
+# shellcheck source=machine.sh
+. "$lib/machine.sh"
 # shellcheck source=uninstall.sh
 . "$lib/uninstall.sh"
 unset lib

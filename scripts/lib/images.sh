@@ -9,26 +9,40 @@ IMAGE_BASE=hatchery.local/debian:12
 IMAGE_DEV=hatchery.local/dev:12
 # Nothing but a shell: busybox, and not even a home directory worth the name.
 IMAGE_BUSYBOX=hatchery.local/busybox:1
+# Debian 13 with git from 2.46 on (2.47), which asks its helper again after a 401; gh and a user
+# `dev` as in IMAGE_DEV.
+IMAGE_NEW=hatchery.local/debian:13
+NEW_SUITE=trixie
 
 base_tar() { echo "$HATCHERY_CACHE/images/debian-$BASE_SUITE-1/base.tar"; }
 base_ready() { [ -f "$(base_tar)" ]; }
-base_make() {
-  apt_install debootstrap
-  atomic_dir "$(dirname "$(base_tar)")" base_fill
+base_make() { atomic_dir "$(dirname "$(base_tar)")" base_fill; }
+base_fill() {
+  debian_root "$BASE_SUITE" "$1/root" ca-certificates,git,openssh-server,sudo,curl
+  tar -C "$1/root" --one-file-system -cf "$1/base.tar" .
+  rm -rf "$1/root"
 }
 
-# base_fill DIR: as root, because debootstrap makes devices and owners.
-base_fill() {
-  local root=$1/root
-  [ "$(id -u)" -eq 0 ] || fail "the base image can only be made by root"
+new_tar() { echo "$HATCHERY_CACHE/images/debian-$NEW_SUITE-1/new.tar"; }
+new_ready() { [ -f "$(new_tar)" ]; }
+new_make() { atomic_dir "$(dirname "$(new_tar)")" new_fill; }
+new_fill() {
+  debian_root "$NEW_SUITE" "$1/root" ca-certificates,git,gh,sudo,curl
+  chroot "$1/root" useradd --create-home --shell /bin/bash dev
+  echo 'dev ALL=(ALL) NOPASSWD: ALL' >"$1/root/etc/sudoers.d/dev"
+  tar -C "$1/root" --one-file-system -cf "$1/new.tar" .
+  rm -rf "$1/root"
+}
+
+# debian_root SUITE ROOT PACKAGES: a minimal Debian with these (comma between them); as root,
+# because debootstrap makes devices and owners.
+debian_root() {
+  [ "$(id -u)" -eq 0 ] || fail "a Debian image can only be made by root"
+  apt_install debootstrap
   [ -r "$DEBIAN_KEYRING" ] || apt_install debian-archive-keyring
-  debootstrap --variant=minbase --keyring="$DEBIAN_KEYRING" \
-    --include=ca-certificates,git,openssh-server,sudo,curl \
-    "$BASE_SUITE" "$root" "$(debian_mirror '/debian/?$')"
+  debootstrap --variant=minbase --keyring="$DEBIAN_KEYRING" --include="$3" "$1" "$2" "$(debian_mirror '/debian/?$')"
   # Host keys are each machine's own; lists and packages would only be carried around.
-  rm -rf "$root"/etc/ssh/ssh_host_* "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale}/*
-  tar -C "$root" --one-file-system -cf "$1/base.tar" .
-  rm -rf "$root"
+  rm -rf "$2"/etc/ssh/ssh_host_* "$2"/var/cache/apt/archives/*.deb "$2"/var/lib/apt/lists/* "$2"/usr/share/{doc,man,locale}/*
 }
 
 busybox_tar() { echo "$HATCHERY_CACHE/images/busybox-1/busybox.tar"; }
@@ -60,14 +74,19 @@ git_lfs_fill() {
 # image_has NAME: on the engine that DOCKER_HOST names.
 image_has() { docker image inspect "$1" >/dev/null 2>&1; }
 
+# image_import NAME TAR [CHANGE...]
 image_import() {
-  if image_has "$1"; then return; fi
-  docker import --change 'CMD ["/bin/sh"]' "$2" "$1"
+  local name=$1 tar=$2 changes=(--change 'CMD ["/bin/sh"]') change
+  if image_has "$name"; then return; fi
+  for change in "${@:3}"; do changes+=(--change "$change"); done
+  docker import "${changes[@]}" "$tar" "$name"
 }
 
 images_load_base() { image_import "$IMAGE_BASE" "$(base_tar)"; }
 
-# images_load: all three; what is there stays.
+images_load_new() { image_import "$IMAGE_NEW" "$(new_tar)" "LABEL devcontainer.metadata='[{\"remoteUser\":\"dev\"}]'"; }
+
+# images_load: base, busybox and dev; what is there stays.
 images_load() {
   images_load_base
   image_import "$IMAGE_BUSYBOX" "$(busybox_tar)"

@@ -20,31 +20,31 @@ apt_refresh() {
   fi
 }
 
-# apt_update: `apt-get update` has no lock timeout of its own, hence the retries.
+# apt_update: `apt-get update` has no lock timeout of its own, hence the retries; and without a
+# network it only warns.
 apt_update() {
   local try
   for try in 1 2 3 4 5 6; do
-    if "${APT[@]}" update; then return; fi
+    if "${APT[@]}" update && [ -n "$(find /var/lib/apt/lists -maxdepth 1 -name '*Packages*' -print -quit)" ]; then return; fi
     echo "apt-get update failed (try $try of 6), once more in 5 s"
     sleep 5
   done
   fail "the package lists cannot be fetched" "check the network and /etc/apt/sources.list*, then: apt-get update"
 }
 
-# apt_install PACKAGE...: installs what is missing and notes what that brought, for --uninstall.
+# apt_install PACKAGE...: installs what is missing and notes beforehand what that brings, for
+# --uninstall: it may be interrupted.
 apt_install() {
-  local wanted before
+  local wanted
   mapfile -t wanted < <(missing "$@")
   if [ ${#wanted[@]} -eq 0 ]; then return; fi
   [ "$(id -u)" -eq 0 ] || fail "packages are missing: ${wanted[*]}" "run as root, or: sudo apt-get install ${wanted[*]}"
   apt_refresh
-  before=$(installed_packages)
-  # Daemons that packages start (dockerd, sshd) are started by us, once they are configured.
+  # What an interrupted run left half configured would stop apt.
+  dpkg --configure -a
+  "${APT[@]}" -s --no-install-recommends install "${wanted[@]}" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | ledger_add_all package
   "${APT[@]}" --no-install-recommends install "${wanted[@]}"
-  comm -13 <(printf '%s\n' "$before") <(installed_packages) | ledger_add_all package
 }
-
-installed_packages() { dpkg-query -Wf '${db:Status-Abbrev} ${binary:Package}\n' | sed -n 's/^ii  *//p' | sort; }
 
 # available PACKAGE: the running distribution has it.
 available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p')" ]; }

@@ -47,6 +47,8 @@ atomic_dir() {
   mkdir -p "$(dirname "$dir")" "$HATCHERY_CACHE/locks"
   exec {lock}>"$HATCHERY_CACHE/locks/$(tr / - <<<"${dir#/}")"
   flock "$lock"
+  # One that was interrupted may have left mounts behind (debootstrap's).
+  for staging in "$dir".part.*; do unmount_below "$staging"; done
   rm -rf "$dir".part.*
   staging=$(mktemp -d "$dir.part.XXXXXX")
   chmod 0755 "$staging"

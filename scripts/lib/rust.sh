@@ -49,6 +49,10 @@ rust_from_distribution() {
     ln -sfn "/usr/lib/rust-${package#rustc-}/bin/"* "$HATCHERY_CACHE/rust/bin/"
     return
   fi
+  if [ "$(os_field VERSION_CODENAME)" = bookworm ] && [ "$(apt_candidate rustc-web)" = 0 ]; then
+    fail "no Rust $(rust_wanted) or newer to be had here: Debian 12 has it in its security archive, which apt does not know" \
+      "add it: echo 'deb http://security.debian.org/debian-security bookworm-security main' >/etc/apt/sources.list.d/security.list && apt-get update"
+  fi
   fail "no Rust $(rust_wanted) or newer to be had here" "install one from https://rustup.rs and run this again"
 }
 

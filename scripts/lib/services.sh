@@ -24,28 +24,76 @@ service_start() {
 service_start_unit() {
   local name=$1 unit=/etc/systemd/system/$1.service
   shift
-  cat >"$unit" <<UNIT
+  unit_text "$name" "$@" >"$unit"
+  ledger_add path "$unit"
+  systemctl daemon-reload
+  systemctl enable "$name.service"
+  # Who waits for it shows its log when it does not come up.
+  systemctl restart --no-block "$name.service"
+}
+
+# unit_text NAME PROGRAM ARGUMENT...: at boot after Docker, whichever of the two units has it, and
+# again for as long as it takes: the local forge waits for the address of Docker's bridge.
+unit_text() {
+  local name=$1
+  shift
+  cat <<UNIT
 [Unit]
 Description=Hatchery: $name
-After=network-online.target docker.service
 Wants=network-online.target
+After=network-online.target$(unit_after "$name")
+StartLimitIntervalSec=0
 
 [Service]
 ExecStart=$*
 Environment=PATH=$SERVICE_PATH
 Restart=always
 RestartSec=1
-# Drones are Docker's; a restart of the host agent must not end them.
-KillMode=process
-Delegate=yes
-FileDescriptorStoreMax=64
+$(unit_service "$name")
 
 [Install]
 WantedBy=multi-user.target
 UNIT
-  ledger_add path "$unit"
-  systemctl daemon-reload
-  systemctl enable --now "$name.service"
+}
+
+unit_after() {
+  case $1 in
+    dockerd) ;;
+    hatchery) echo ' docker.service dockerd.service hatchery-forge.service' ;;
+    *) echo ' docker.service dockerd.service' ;;
+  esac
+}
+
+# unit_service NAME: what this one needs beside the rest.
+unit_service() {
+  case $1 in
+    hatchery)
+      cat <<'UNIT'
+Type=notify
+ExecReload=/bin/kill -HUP $MAINPID
+# It ends what it started; drones are Docker's, and stay.
+KillMode=process
+# Drones' sockets and live tokens outlive a restart of the host agent.
+FileDescriptorStoreMax=4096
+UNIT
+      ;;
+    dockerd)
+      # As Debian's own unit has it.
+      cat <<'UNIT'
+Type=notify
+ExecReload=/bin/kill -s HUP $MAINPID
+TimeoutStartSec=0
+LimitNOFILE=1048576
+LimitNPROC=infinity
+LimitCORE=infinity
+TasksMax=infinity
+Delegate=yes
+KillMode=process
+OOMScoreAdjust=-500
+UNIT
+      ;;
+    *) echo 'Type=exec' ;;
+  esac
 }
 
 service_start_background() {

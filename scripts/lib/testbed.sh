@@ -29,9 +29,11 @@ testbed_tools() {
   ensure "devcontainer CLI $DEVCONTAINER_VERSION" devcontainer_ready devcontainer_install
   ensure "gh $GH_VERSION" gh_ready gh_install
   ensure "git-lfs" git_lfs_ready git_lfs_install
+  ensure "qemu-aarch64" qemu_ready qemu_install
   ensure "Docker Engine $ENGINE_VERSION" engine_unpacked engine_unpack
   ensure "Docker Engine $CLASSIC_VERSION" classic_unpacked classic_unpack
   ensure "base image (Debian $BASE_SUITE)" base_ready base_make
+  ensure "image with a new git (Debian $NEW_SUITE)" new_ready new_make
   ensure "busybox image" busybox_ready busybox_make
 }
 
@@ -62,16 +64,27 @@ testbed_engine_start() {
   testbed_client "$engine"
   case $engine in
     bounded) images_load_base ;;
+    main)
+      images_load
+      images_load_new
+      ;;
     *) images_load ;;
   esac
 }
 
 # testbed_client ENGINE: this shell's docker is that engine's, with its plugins and no user's settings.
 testbed_client() {
-  local home
+  local home plugins
   home=$(testbed_home "$1")
+  plugins=$home/cli-plugins
   mkdir -p "$TESTBED_RUN/$1/docker-config"
-  ln -sfn "$home/cli-plugins" "$TESTBED_RUN/$1/docker-config/cli-plugins"
+  if [ "$1" = classic ]; then
+    # Compose v2 runs there as well; buildx would look for its frontend in a registry.
+    plugins=$TESTBED_RUN/$1/cli-plugins
+    mkdir -p "$plugins"
+    ln -sf "$(engine_home)/cli-plugins/docker-compose" "$plugins/"
+  fi
+  ln -sfn "$plugins" "$TESTBED_RUN/$1/docker-config/cli-plugins"
   export DOCKER_HOST=unix://$TESTBED_RUN/$1/docker.sock DOCKER_CONFIG=$TESTBED_RUN/$1/docker-config
   export PATH=$home/bin:$PATH
 }
@@ -135,9 +148,11 @@ HATCHERY_TEST_BOUNDED_DATA=$TESTBED_DATA/bounded
 HATCHERY_TEST_CONTROL=$HATCHERY_ROOT/scripts/testbed
 HATCHERY_TEST_DEVCONTAINER=$devcontainer
 HATCHERY_TEST_GH=$(gh_home)/gh
+HATCHERY_TEST_QEMU_AARCH64=$(qemu_home)/qemu-aarch64
 HATCHERY_TEST_IMAGE_BASE=$IMAGE_BASE
 HATCHERY_TEST_IMAGE_DEV=$IMAGE_DEV
 HATCHERY_TEST_IMAGE_BUSYBOX=$IMAGE_BUSYBOX
+HATCHERY_TEST_IMAGE_NEW=$IMAGE_NEW
 HATCHERY_TEST_BIN=$HATCHERY_ROOT/target/debug/hatchery
 HATCHERY_FEATURE_DIR=$HATCHERY_ROOT/feature/src/drone
 PATH=$home/bin:$(gh_home):${devcontainer%/*}:$PATH

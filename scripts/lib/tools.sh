@@ -49,3 +49,14 @@ gh_fill() {
   mv "$1/root/usr/bin/gh" "$1/gh"
   rm -rf "$1/root"
 }
+
+# Runs the aarch64 drone agent on another machine. Unpacked, not installed: the package would teach
+# the whole machine to run foreign programs, and the tests are to say when they do.
+qemu_home() { echo "$HATCHERY_CACHE/qemu-user-$BASE_SUITE"; }
+qemu_ready() { [ -x "$(qemu_home)/qemu-aarch64" ]; }
+qemu_install() { atomic_dir "$(qemu_home)" qemu_fill; }
+qemu_fill() {
+  pool_unpack "$BASE_SUITE" "$(deb_arch)" "$1/root" qemu-user-static
+  mv "$1/root/usr/bin/qemu-aarch64-static" "$1/qemu-aarch64"
+  rm -rf "$1/root"
+}

@@ -6,6 +6,7 @@ uninstall_all() {
   step "services" uninstall_services
   if [ -n "$(ledger_of package)" ]; then uninstall_packages; fi
   step "files" uninstall_paths
+  uninstall_groups
   rm -rf "$(dirname "$HATCHERY_LEDGER")"
 }
 
@@ -40,7 +41,7 @@ uninstall_firewall() {
   local tables from
   for tables in iptables ip6tables; do
     command -v "$tables" >/dev/null || continue
-    for from in DOCKER-USER:HATCHERY-FORWARD INPUT:HATCHERY-INPUT; do
+    for from in DOCKER-USER:HATCHERY-FORWARD FORWARD:HATCHERY-FORWARD INPUT:HATCHERY-INPUT; do
       while "$tables" -w -D "${from%:*}" -j "${from#*:}" 2>/dev/null; do :; done
       "$tables" -w -F "${from#*:}" 2>/dev/null || true
       "$tables" -w -X "${from#*:}" 2>/dev/null || true
@@ -48,9 +49,20 @@ uninstall_firewall() {
   done
 }
 
+# uninstall_groups: a package that is purged leaves its group.
+uninstall_groups() {
+  local group
+  while IFS= read -r group; do
+    if grep -q "^$group:" /etc/group; then groupdel "$group" || true; fi
+  done < <(ledger_of group)
+  rmdir --ignore-fail-on-non-empty "${HATCHERY_CACHE%/*}" 2>/dev/null || true
+}
+
 uninstall_services() {
   local name target
   while IFS= read -r name; do service_stop "$name"; done < <(ledger_of service)
+  if ledger_has docker-was stopped; then systemctl stop docker.service docker.socket || true; fi
+  if ledger_has docker-was disabled; then systemctl disable docker.service || true; fi
   while IFS= read -r target; do rustup target remove "$target" || true; done < <(ledger_of rust-target)
 }
 

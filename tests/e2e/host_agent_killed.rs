@@ -52,12 +52,7 @@ fn a_spawn_cut_off_in_any_step_leaves_nothing() {
         assert_ne!(spawn.finish().code, 0, "{step}");
         agent.start_again();
         inventory::wait_until_gone(&agent, &repo);
-        let new: Vec<_> = Inventory::of(&agent)
-            .since(&before)
-            .into_iter()
-            .filter(|thing| thing.contains(&repo.drone()) && !thing.contains("/s/logs/"))
-            .collect();
-        assert!(new.is_empty(), "{step} left {new:#?}\n{}", agent.log());
+        inventory::assert_nothing_since(&before, &agent, &repo);
     }
 }
 

@@ -36,8 +36,5 @@ fn a_hook_that_hangs_ends_with_the_spawn() {
     spawn.interrupt();
     spawn.finish().code(130);
     inventory::assert_nothing_left(agent, &repo);
-    // Nothing of the CLI's stays behind either.
-    let left =
-        hatchery_tests::Run::of(std::process::Command::new("pgrep").args(["-f", &repo.drone()]));
-    assert_eq!(left.stdout, "", "processes of {}", repo.drone());
+    inventory::assert_no_process_of(&repo);
 }

@@ -54,3 +54,42 @@ fn drones_do_not_reach_each_other() {
     assert!(listener::reaches(&bed::setting("HATCHERY_TEST_NETNS"), &address, PORT));
     assert!(!reaches(&one, &address, PORT), "a drone reaches another");
 }
+
+#[test]
+fn a_repository_that_wants_raw_sockets_gets_them_on_a_network_of_its_own() {
+    let world = World::shared();
+    let agent = world.agent();
+    let keys = serde_json::json!({"capAdd": ["NET_RAW"]});
+    let repo = Repo::describe("raw").on_dev_image_with(keys).create(&world);
+    let drone = agent.spawn(&repo);
+    let raw = "perl -e 'socket(my $s, 17, 3, 768) or die $!; print qq(raw)'";
+    assert_eq!(drone.root_sh(raw).ok(), "raw");
+    let networks =
+        drone.inspect("{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}");
+    assert_eq!(networks, format!("hatchery-{}", drone.name()));
+    drone.sh("git fetch -q").ok();
+    agent.hatchery(&["rebuild", drone.name()]).ok();
+    assert_eq!(drone.root_sh(raw).ok(), "raw");
+    drone.slay(&[]).ok();
+    hatchery_tests::inventory::assert_nothing_left(agent, &repo);
+}
+
+/// A program with the file capability for raw sockets (13), permitted and effective, as Debian's ping has it.
+const WITH_CAPABILITY: &str = "RUN cp /bin/echo /usr/bin/ping && perl -e \
+    'my ($f, $n) = (q(/usr/bin/ping), q(security.capability)); \
+    my $v = pack(q(V5), 0x02000001, 1<<13, 0, 0, 0); my $call = `uname -m` =~ /x86/ ? 188 : 5; \
+    syscall($call, $f, $n, $v, 20, 0) == 0 or die $!'";
+
+#[test]
+fn ping_works_without_raw_sockets() {
+    let world = World::shared();
+    let agent = world.agent();
+    let image = bed::setting("HATCHERY_TEST_IMAGE_DEV");
+    let dockerfile = format!("FROM {image}\n{WITH_CAPABILITY}\n");
+    let repo = Repo::describe("ping")
+        .file(".devcontainer/Dockerfile", &dockerfile)
+        .devcontainer(&serde_json::json!({"build": {"dockerfile": "Dockerfile"}}))
+        .create(&world);
+    let drone = agent.spawn(&repo);
+    assert_eq!(drone.sh("ping works").ok(), "works");
+}

@@ -1,37 +1,57 @@
 //! Slay loses no work unasked, and leaves nothing.
 
-use hatchery_tests::{Inventory, Repo, World, bed, inventory};
+use hatchery_tests::{Inventory, Repo, RepoBuilder, World, bed, inventory};
 use serde_json::json;
+
+/// A drone of each form, the Compose one with a neighbour; all of them built.
+fn forms() -> [RepoBuilder; 2] {
+    let base = bed::setting("HATCHERY_TEST_IMAGE_DEV");
+    let built = |label: &str| {
+        let text = format!(
+            "FROM {base} AS tools\nRUN echo tool >/tool\nFROM {base}\n\
+                            COPY --from=tools /tool /tool\nRUN echo {label} >/{label}\n"
+        );
+        Repo::describe(label).file(".devcontainer/Dockerfile", &text)
+    };
+    let own = built("slay").devcontainer(&json!({
+        "build": {"dockerfile": "Dockerfile"},
+        "mounts": ["type=volume,source=cache,target=/cache"],
+        "remoteUser": "dev",
+    }));
+    let service =
+        |volumes: &[&str]| json!({"build": ".", "command": "sleep infinity", "volumes": volumes});
+    let services = json!({
+        "app": service(&["..:/workspaces/web"]), "db": service(&["data:/data", "/anonymous"]),
+    });
+    let compose = json!({"services": services, "volumes": {"data": {}}});
+    let project = built("slay-compose")
+        .file(".devcontainer/compose.yaml", &compose.to_string())
+        .devcontainer(&json!({
+            "dockerComposeFile": "compose.yaml",
+            "service": "app",
+            "workspaceFolder": "/workspaces/web",
+            "remoteUser": "dev",
+        }));
+    [own, project]
+}
 
 #[test]
 fn nothing_is_left_of_a_drone() {
     let world = World::alone();
     let agent = world.own_agent("");
-    let label = "slay";
     let warm = Repo::describe("slay-warm").on_dev_image().create(&world);
     agent.spawn(&warm).slay(&[]).ok();
     let before = Inventory::of(&agent);
-    let repo = Repo::describe(label)
-        .file(".devcontainer/Dockerfile", "ARG BASE\nFROM $BASE\nRUN echo slay >/slay\n")
-        .devcontainer(&json!({
-            "build": {"dockerfile": "Dockerfile", "args": {"BASE": bed::setting("HATCHERY_TEST_IMAGE_DEV")}},
-            "mounts": ["type=volume,source=cache,target=/cache"],
-            "remoteUser": "dev",
-        }))
-        .create(&world);
-    let drone = agent.spawn(&repo);
-    drone.push_change("README.md", "used");
-    assert!(Inventory::of(&agent).mentions(&repo.drone()));
-    assert_ne!(repo.tokens(), 0);
-    drone.slay(&[]).ok();
-    inventory::assert_nothing_left(&agent, &repo);
-    // The host key of a repository outlives its drone; the audit log and what was logged stay.
-    let kept = |thing: &String| {
-        ["/s/hostkeys/", "/s/audit.jsonl", "serve.log"].iter().any(|name| thing.contains(name))
-    };
-    let new: Vec<_> =
-        Inventory::of(&agent).since(&before).into_iter().filter(|thing| !kept(thing)).collect();
-    assert!(new.is_empty(), "left behind: {new:#?}");
+    for form in forms() {
+        let repo = form.create(&world);
+        let drone = agent.spawn(&repo);
+        drone.push_change("README.md", "used");
+        assert!(Inventory::of(&agent).mentions(&repo.drone()));
+        assert_ne!(repo.tokens(), 0);
+        drone.slay(&[]).ok();
+        inventory::assert_nothing_left(&agent, &repo);
+        inventory::assert_as_before(&before, &agent);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! A repository with a Compose file becomes a drone with its neighbours.
 
-use hatchery_tests::{Drone, HostAgent, Repo, Turn, World, bed, inventory};
+use hatchery_tests::{Drone, HostAgent, Operation, Repo, Turn, World, bed, inventory};
 use serde_json::json;
 
 fn compose(dev: &str, base: &str) -> String {
@@ -47,6 +47,44 @@ fn a_service_and_its_neighbour_become_a_drone_and_go_again() {
     assert_eq!(repo.tip("main"), commit);
     drone.slay(&[]).ok();
     inventory::assert_nothing_left(agent, &repo);
+}
+
+#[test]
+fn projects_built_at_once_do_not_mix() {
+    let world = World::shared();
+    let agent = world.agent();
+    let dev = bed::setting("HATCHERY_TEST_IMAGE_DEV");
+    // The same folder and service: whatever is named after those is each other's.
+    let services = json!({"app": {
+        "build": ".", "command": "sleep infinity", "volumes": ["..:/workspaces/web"],
+    }});
+    let repos = ["mix-a", "mix-b"].map(|label| {
+        let dockerfile = format!("FROM {dev}\nRUN echo {label} >/mark\n");
+        Repo::describe(label)
+            .file(".devcontainer/Dockerfile", &dockerfile)
+            .file(".devcontainer/compose.yaml", &json!({"services": services}).to_string())
+            .devcontainer(&json!({
+                "dockerComposeFile": "compose.yaml",
+                "service": "app",
+                "workspaceFolder": "/workspaces/web",
+            }))
+            .create(&world)
+    });
+    let spawns = repos.each_ref().map(|repo| Operation::start(agent, &["spawn", &repo.name()]));
+    let drones: Vec<Drone<'_>> = spawns
+        .into_iter()
+        .zip(&repos)
+        .map(|(spawn, repo)| {
+            spawn.finish().code(0);
+            agent.drone(&repo.drone())
+        })
+        .collect();
+    let images = world.bed.docker(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let shared = images.ok().lines().find(|name| name.contains("web") && !name.contains("mix-"));
+    for (drone, repo) in drones.iter().zip(&repos) {
+        assert!(repo.owner().starts_with(drone.sh("cat /mark").ok()), "{}", repo.owner());
+    }
+    assert_eq!(shared, None, "a name that every repository called web has");
 }
 
 #[test]

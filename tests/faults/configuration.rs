@@ -1,6 +1,8 @@
 //! A devcontainer.json that is missing, broken, or cannot be built.
 
-use hatchery_tests::{Repo, World, bed, inventory, repo};
+use std::process::Command;
+
+use hatchery_tests::{Repo, Run, World, bed, inventory, repo};
 use serde_json::json;
 
 #[test]
@@ -53,6 +55,34 @@ fn a_build_that_fails_shows_why() {
         run.code(code).complains("error:").complains(says);
         inventory::assert_nothing_left(agent, &repo);
     }
+}
+
+#[test]
+fn without_compose_a_compose_file_says_how_to_get_it() {
+    let world = World::shared();
+    let scratch = tempfile::tempdir().expect("a directory");
+    let docker = scratch.path().join("docker");
+    let text = "#!/bin/sh\ncase $1 in compose) echo \"docker: 'compose' is not a docker command.\" \
+                >&2; exit 1;; esac\nexec docker \"$@\"\n";
+    std::fs::write(&docker, text).expect("a program");
+    Run::of(Command::new("chmod").arg("+x").arg(&docker)).ok();
+    let devcontainer = bed::setting("HATCHERY_TEST_DEVCONTAINER");
+    let programs = format!("[programs]\ndocker = {docker:?}\ndevcontainer = {devcontainer:?}");
+    let agent = world.own_agent(&programs);
+    let image = bed::setting("HATCHERY_TEST_IMAGE_DEV");
+    let services = json!({"app": {"image": image, "volumes": ["..:/workspaces/web"]}});
+    let repo = Repo::describe("no-compose")
+        .file(".devcontainer/compose.yaml", &json!({"services": services}).to_string())
+        .devcontainer(&json!({
+            "dockerComposeFile": "compose.yaml",
+            "service": "app",
+            "workspaceFolder": "/workspaces/web",
+        }))
+        .create(&world);
+    let run = agent.hatchery(&["spawn", &repo.name()]);
+    run.code(9).complains("error: a Compose file needs Docker Compose 2 or newer");
+    run.complains("'compose' is not a docker command").complains("\nhint: install it: ");
+    inventory::assert_nothing_left(&agent, &repo);
 }
 
 #[test]

@@ -90,8 +90,7 @@ fn a_mint_that_fails_once_is_tried_again_and_one_that_never_works_is_reported() 
     let world = World::shared();
     let agent = world.agent();
     let repo = Repo::describe("mint").on_dev_image().create(&world);
-    let mints = format!("/app/installations/{}/access_tokens", repo.installation());
-    let fault = world.forge.fault(&mints, &json!({"kind": "status", "status": 503}));
+    let fault = world.forge.fault(&repo.mint_path(), &json!({"kind": "status", "status": 503}));
     fails(agent, &repo, 8, &[hatchery_tests::forge::HOST]);
     drop(fault);
     agent.spawn(&repo);
@@ -107,8 +106,7 @@ fn a_forge_that_is_down_is_unreachable_and_a_live_token_still_serves() {
     let up = world.agent();
     let drone = up.spawn(&repo);
     let first = drone.sh("drone-agent token | sha256sum").ok().to_owned();
-    let mints = format!("/app/installations/{}/access_tokens", repo.installation());
-    let _fault = world.forge.fault(&mints, &json!({"kind": "status", "status": 502}));
+    let _fault = world.forge.fault(&repo.mint_path(), &json!({"kind": "status", "status": 502}));
     assert_eq!(drone.sh("drone-agent token | sha256sum").ok(), first);
     drone.push_change("README.md", "while it is down");
 }

@@ -87,7 +87,7 @@ impl Bed {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(below)
     }
 
-    fn docker_config(&self) -> String {
+    pub(crate) fn docker_config(&self) -> String {
         setting(match self.engine {
             Engine::Main | Engine::Bounded => "DOCKER_CONFIG",
             Engine::Classic => "HATCHERY_TEST_CLASSIC_DOCKER_CONFIG",
@@ -102,7 +102,7 @@ impl Bed {
         })
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         let path = setting("PATH");
         match self.engine {
             Engine::Main | Engine::Bounded => path,

@@ -11,17 +11,25 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::{
-    Bed, Drone, Repo, Run, ServiceManager, World, bed, forge, http, nursery, wait_until, world,
+    Bed, Drone, OrdinaryUser, Repo, Run, ServiceManager, World, bed, forge, http, nursery,
+    wait_until, world,
 };
 
 /// Longest time that a host agent may take to answer, or to end: it waits for what is under way.
 const LIMIT: Duration = Duration::from_secs(40);
+
+/// What a host agent logs, for whoever looks into a test that failed.
+const LOG: &str = "info,hatchery=debug";
 
 /// A host agent. Killed, and its directories removed, when dropped.
 #[derive(Debug)]
 pub struct HostAgent {
     world: &'static World,
     home: PathBuf,
+    /// `HATCHERY_LOG`.
+    log: &'static str,
+    /// Who runs it, where that is not root.
+    user: Option<OrdinaryUser>,
     process: Mutex<Option<Child>>,
     manager: Option<ServiceManager>,
 }
@@ -30,6 +38,27 @@ impl HostAgent {
     /// Starts one; `config` is TOML whose tables replace the tests' usual ones.
     pub(crate) fn start(world: &'static World, config: &str) -> Self {
         let agent = Self::make(world, config);
+        agent.start_again();
+        agent
+    }
+
+    /// Starts one that logs everything that there is to log.
+    pub(crate) fn start_talkative(world: &'static World, config: &str) -> Self {
+        let mut agent = Self::make(world, config);
+        agent.log = "trace";
+        agent.start_again();
+        agent
+    }
+
+    /// Starts one as an ordinary user, with the directories that such a user has by default.
+    /// `groups` are further lines of that user's `/etc/group`.
+    pub(crate) fn start_ordinary(world: &'static World, config: &str, groups: &str) -> Self {
+        let home = world.agent_home();
+        let user = OrdinaryUser::make(world, &home, groups);
+        let text = user.configuration(world, &configuration(world, config));
+        std::fs::write(user.config_file(), text).expect("the configuration");
+        let process = Mutex::new(None);
+        let agent = Self { world, home, log: LOG, user: Some(user), process, manager: None };
         agent.start_again();
         agent
     }
@@ -44,7 +73,7 @@ impl HostAgent {
 
     fn make(world: &'static World, config: &str) -> Self {
         let (home, process) = (world.agent_home(), Mutex::new(None));
-        let agent = Self { world, home, process, manager: None };
+        let agent = Self { world, home, log: LOG, user: None, process, manager: None };
         std::fs::create_dir_all(&agent.home).expect("a directory for the host agent");
         agent.configure(config);
         agent
@@ -58,7 +87,7 @@ impl HostAgent {
 
     /// SIGHUP.
     pub fn hang_up(&self) {
-        Run::of(Command::new("kill").args(["-HUP", &self.pid().to_string()])).ok();
+        self.signal("HUP");
     }
 
     /// Its service manager.
@@ -87,8 +116,8 @@ impl HostAgent {
     /// Starts it once more without waiting.
     pub fn start_and_leave(&self) {
         let mut command = self.command("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(world::hatchery()).arg("serve");
-        command.env("HATCHERY_LOG", "info,hatchery=debug");
+        command.args(["--pdeathsig", "KILL"]).arg(self.program()).arg("serve");
+        command.env("HATCHERY_LOG", self.log);
         let log = std::fs::File::options().create(true).append(true).open(self.log_file());
         let log = log.expect("the host agent's log");
         if let Some(manager) = &self.manager {
@@ -112,8 +141,18 @@ impl HostAgent {
 
     /// SIGTERM; returns its exit code.
     pub fn stop(&self) -> Option<i32> {
+        self.signal("TERM");
+        self.end()
+    }
+
+    /// A signal by its name, and no more.
+    pub fn signal(&self, name: &str) {
+        Run::of(Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()])).ok();
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub fn end(&self) -> Option<i32> {
         let mut child = self.lock().take().expect("it runs");
-        Run::of(Command::new("kill").args(["-TERM", &child.id().to_string()])).ok();
         let ended = || child.try_wait().expect("a child of ours");
         wait_until("the host agent's end", LIMIT, ended).code()
     }
@@ -130,9 +169,15 @@ impl HostAgent {
 
     /// The same, not started yet.
     pub fn hatchery_command(&self, args: &[&str]) -> Command {
-        let mut command = self.command(&world::hatchery().to_string_lossy());
+        let mut command = self.command(&self.program().to_string_lossy());
         command.args(args);
         command
+    }
+
+    /// The program under test, as whoever runs it sees it.
+    fn program(&self) -> PathBuf {
+        let program = world::hatchery();
+        self.user.as_ref().map_or_else(|| program.clone(), |user| user.seen(&program))
     }
 
     /// `hatchery --json`: its one JSON value, or the last of its lines.
@@ -209,12 +254,16 @@ impl HostAgent {
 
     /// Its state directory.
     pub fn state_dir(&self) -> PathBuf {
-        self.home.join("s")
+        self.user.as_ref().map_or_else(|| self.home.join("s"), OrdinaryUser::state_dir)
     }
 
     /// The socket of the control API.
     pub fn control_socket(&self) -> PathBuf {
-        self.home.join("r/control.sock")
+        self.runtime_dir().join("control.sock")
+    }
+
+    fn runtime_dir(&self) -> PathBuf {
+        self.user.as_ref().map_or_else(|| self.home.join("r"), OrdinaryUser::runtime_dir)
     }
 
     fn log_file(&self) -> PathBuf {
@@ -222,10 +271,15 @@ impl HostAgent {
     }
 
     fn command(&self, program: &str) -> Command {
+        if let Some(user) = &self.user {
+            let mut command = user.command(self.world.bed, program);
+            command.env("HATCHERY_PLAIN", "");
+            return command;
+        }
         let mut command = self.world.bed.command(program);
         command
             .env("HATCHERY_CONFIG", self.home.join("config.toml"))
-            .env("HATCHERY_RUNTIME_DIR", self.home.join("r"))
+            .env("HATCHERY_RUNTIME_DIR", self.runtime_dir())
             .env("HATCHERY_STATE_DIR", self.state_dir())
             .env("HATCHERY_FEATURE_DIR", Bed::checkout("feature/src/drone"))
             .env("HATCHERY_PLAIN", "");

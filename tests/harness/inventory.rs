@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Bed, HostAgent, Repo, wait_until};
+use crate::{Bed, HostAgent, Repo, Run, wait_until};
 
 /// Everything that an operation could leave behind, one line a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +46,54 @@ pub fn assert_nothing_left(agent: &HostAgent, repo: &Repo) {
     assert_eq!(repo.tokens(), 0, "live tokens of {drone}");
 }
 
+/// Asserts that nothing is there of a drone that was not before, whether its host agent runs or not.
+/// Logs stay, to be read.
+///
+/// # Panics
+/// When something is left.
+pub fn assert_nothing_since(before: &Inventory, agent: &HostAgent, repo: &Repo) {
+    let drone = repo.drone();
+    let new: Vec<_> = Inventory::of(agent)
+        .since(before)
+        .into_iter()
+        .filter(|thing| thing.contains(&drone) && !thing.contains("/s/logs/"))
+        .collect();
+    assert!(new.is_empty(), "left of {drone}: {new:#?}\n{}", agent.log());
+    assert_no_process_of(repo);
+}
+
+/// Asserts that nothing at all is there that was not before, whatever it is called, and that nothing
+/// is gone; on an engine that nobody else uses meanwhile. What outlives a drone by design (the host key of its repository, audit
+/// log, logs) stays.
+///
+/// # Panics
+/// When something is left, or gone.
+pub fn assert_as_before(before: &Inventory, agent: &HostAgent) {
+    let kept = |thing: &String| {
+        let outlives = ["/s/hostkeys", "/s/audit.jsonl", "/s/logs", "serve.log"];
+        // Directories of the host agent's, made when they are needed first.
+        let places = ["/s/cache/stage", "/s/sockets", "/s/compose"];
+        outlives.iter().any(|name| thing.contains(name))
+            || places.iter().any(|name| thing.ends_with(name))
+    };
+    let new: Vec<_> =
+        Inventory::of(agent).since(before).into_iter().filter(|thing| !kept(thing)).collect();
+    assert!(new.is_empty(), "left behind: {new:#?}\n{}", agent.log());
+    let gone: Vec<_> = before.since(&Inventory::of(agent));
+    let gone: Vec<_> = gone.into_iter().filter(|thing| !thing.starts_with("file ")).collect();
+    assert!(gone.is_empty(), "somebody else's, and gone: {gone:#?}\n{}", agent.log());
+}
+
+/// Asserts that no process on the host works on a drone: git, the devcontainer CLI, Docker's client.
+///
+/// # Panics
+/// When one does.
+pub fn assert_no_process_of(repo: &Repo) {
+    let drone = repo.drone();
+    let left = Run::of(std::process::Command::new("pgrep").args(["-af", &drone]));
+    assert_eq!(left.stdout, "", "processes of {drone}");
+}
+
 /// Waits until nothing is left of a drone but its tokens: those of a host agent that was killed live
 /// on to their expiry.
 ///
@@ -66,7 +114,10 @@ fn engine(bed: Bed) -> BTreeSet<String> {
         ("container", &["ps", "--all", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.Image}}"]),
         ("volume", &["volume", "ls", "--format", "{{.Name}}"]),
         ("network", &["network", "ls", "--format", "{{.Name}}"]),
-        ("image", &["images", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]),
+        (
+            "image",
+            &["images", "--all", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"],
+        ),
     ];
     let mut things = BTreeSet::new();
     for (kind, args) in listings {

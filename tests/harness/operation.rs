@@ -60,6 +60,16 @@ impl Operation {
         });
     }
 
+    /// Asserts that it goes on still.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn assert_under_way(&mut self) {
+        let child = self.child.as_mut().expect("it runs");
+        let ended = child.try_wait().expect("a child of ours");
+        assert!(ended.is_none(), "{} ended: {:#?}", self.shown, lock(&self.lines));
+    }
+
     /// Ctrl-C.
     pub fn interrupt(&self) {
         let pid = self.child.as_ref().expect("it runs").id().to_string();

@@ -1,6 +1,6 @@
 //! Repositories on the local forge, each test's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,6 +29,7 @@ pub struct RepoBuilder {
     directory: Option<PathBuf>,
     permissions: Option<Value>,
     public: bool,
+    fork_of: Option<String>,
 }
 
 impl Repo {
@@ -43,6 +44,7 @@ impl Repo {
             directory: None,
             permissions: Some(usual_permissions()),
             public: false,
+            fork_of: None,
         }
     }
 
@@ -86,6 +88,30 @@ impl Repo {
         self.world.forge.tokens_of(self.id).len()
     }
 
+    /// SHA-256 of each live token that opens it.
+    pub fn token_hashes(&self) -> BTreeSet<String> {
+        let tokens = self.world.forge.tokens_of(self.id);
+        tokens.iter().map(|token| token["sha256"].as_str().expect("a hash").to_owned()).collect()
+    }
+
+    /// Lets tokens of its owner's installation live so long from now on; GitHub's live an hour.
+    pub fn set_token_life(&self, seconds: u32) {
+        let path = format!("/installations/{}", self.installation());
+        self.world.forge.admin("PATCH", &path, &json!({"token_seconds": seconds}));
+    }
+
+    /// Ends every token that opens it, and tells nobody.
+    pub fn end_tokens(&self) {
+        for hash in self.token_hashes() {
+            self.world.forge.admin("DELETE", &format!("/tokens/{hash}"), &Value::Null);
+        }
+    }
+
+    /// Where its owner's tokens are asked for.
+    pub fn mint_path(&self) -> String {
+        format!("/app/installations/{}/access_tokens", self.installation())
+    }
+
     /// The number of the App's installation on its owner.
     ///
     /// # Panics
@@ -99,8 +125,7 @@ impl Repo {
 
     /// Tokens asked for so far in its owner's installation.
     pub fn mints(&self) -> usize {
-        let path = format!("/app/installations/{}/access_tokens", self.installation());
-        self.world.forge.calls(&path).len()
+        self.world.forge.calls(&self.mint_path()).len()
     }
 
     /// What its git directory on the forge answers: the truth about what was pushed.
@@ -121,6 +146,11 @@ impl Repo {
 }
 
 impl RepoBuilder {
+    /// The account that it will belong to: no other test's.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Another name than `web`.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
@@ -185,6 +215,13 @@ impl RepoBuilder {
         self
     }
 
+    /// Has what `other` has, as its fork.
+    #[must_use]
+    pub fn fork_of(mut self, other: &Repo) -> Self {
+        self.fork_of = Some(other.name());
+        self
+    }
+
     /// Readable for everybody.
     #[must_use]
     pub fn public(mut self) -> Self {
@@ -199,6 +236,9 @@ impl RepoBuilder {
         });
         if let Some(directory) = &self.directory {
             body["directory"] = json!(directory);
+        }
+        if let Some(other) = &self.fork_of {
+            body["fork_of"] = json!(other);
         }
         let forge = &world.forge;
         let id = forge.admin("POST", "/repositories", &body)["id"].as_u64().expect("an id");

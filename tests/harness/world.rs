@@ -61,10 +61,18 @@ impl World {
 
     /// The main engine and its forge for this test alone.
     pub fn alone() -> Turn {
-        let world = Self::of(Engine::Main);
+        Self::of(Engine::Main).without_others()
+    }
+
+    /// The classic engine and its forge for this test alone.
+    pub fn classic_alone() -> Turn {
+        Self::of(Engine::Classic).without_others()
+    }
+
+    fn without_others(&'static self) -> Turn {
         // A test that failed left its own drones at worst: the lock guards no data.
-        let turn = world.turns.write().unwrap_or_else(PoisonError::into_inner);
-        Turn { world, _held: Held::Alone(turn) }
+        let turn = self.turns.write().unwrap_or_else(PoisonError::into_inner);
+        Turn { world: self, _held: Held::Alone(turn) }
     }
 
     /// The classic engine, beside other tests.
@@ -139,6 +147,17 @@ impl Turn {
     /// configuration file, tables of ours replaced by those of the same name.
     pub fn own_agent(&self, config: &str) -> HostAgent {
         HostAgent::start(self.world, config)
+    }
+
+    /// One that logs everything that there is to log, of every library too.
+    pub fn talkative_agent(&self, config: &str) -> HostAgent {
+        HostAgent::start_talkative(self.world, config)
+    }
+
+    /// One that an ordinary user of the engine runs, without root; `groups` are further lines of
+    /// that user's `/etc/group`.
+    pub fn ordinary_agent(&self, config: &str, groups: &str) -> HostAgent {
+        HostAgent::start_ordinary(self.world, config, groups)
     }
 
     /// The same as a service of a service manager.

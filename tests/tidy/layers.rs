@@ -13,7 +13,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lifecycle", &["config", "credentials", "policy", "records", "secret"]),
     ("control", &["config", "credentials", "lifecycle", "records"]),
     ("adapters", &["config", "credentials", "lifecycle", "policy", "records", "secret"]),
-    ("cli", &["cli", "config", "control", "lifecycle", "policy", "records", "serve"]),
+    ("cli", &["cli", "config", "control", "doctor", "lifecycle", "policy", "records", "serve"]),
+    ("doctor", &["adapters", "config", "control", "credentials", "lifecycle"]),
     (
         "serve",
         &["adapters", "config", "control", "credentials", "drone_api", "lifecycle", "records"],

@@ -11,6 +11,7 @@ mod file;
 mod git_settings;
 mod owner;
 mod ownership;
+mod ping;
 mod seed_socket;
 
 use std::ffi::OsString;
@@ -147,6 +148,7 @@ fn apply(
         certificates::install(identity.ca_pem.as_deref()),
         git_settings::install(identity, workspace),
         seed_socket::link(host_agent.socket()),
+        ping::unblock(),
     ];
     let failures: Vec<String> =
         steps.into_iter().filter_map(|step| step.err().map(|error| error.to_string())).collect();

@@ -106,19 +106,24 @@ fn helper(settings: &[Setting], identity: &Identity) -> Vec<Finding> {
     let mut findings = vec![match helpers.first() {
         Some(first) if is_ours(first) => Finding::fine("git asks drone-agent for credentials"),
         Some(first) => Finding::wrong(
-            format!("git asks {:?} first, set in {}", first.value, first.origin),
+            format!("git asks {:?} first, set in {}", program(first), first.origin),
             "remove it there, or the empty `helper` before it",
         ),
         None => Finding::wrong("git asks no helper", "as root: `drone-agent boot --foreground`"),
     }];
     findings.extend(helpers.iter().skip(1).filter(|helper| !is_ours(helper)).map(|helper| {
         Finding::odd(
-            format!("{:?} is told every token too, set in {}", helper.value, helper.origin),
+            format!("{:?} is told every token too, set in {}", program(helper), helper.origin),
             "remove it there: git hands a token that worked to all helpers",
         )
     }));
     findings.extend(path_is_sent(settings, identity));
     findings
+}
+
+/// A helper without its arguments, which may hold a password.
+fn program(helper: &Setting) -> &str {
+    helper.value.split_whitespace().next().unwrap_or_default()
 }
 
 /// A complaint if git does not say which repository it wants to get into.
@@ -159,16 +164,25 @@ fn detours(settings: &[Setting], identity: &Identity) -> Vec<Finding> {
     rewrites.chain(unverified).collect()
 }
 
+/// What tokens of forges begin with: one may stand alone where a user name is expected.
+const TOKEN_BEGINS: [&str; 6] = ["ghs_", "ghp_", "gho_", "ghu_", "github_pat_", "glpat-"];
+
+/// Whether an address holds a password, or a token in the place of a user.
+pub(super) fn has_secret(url: &str) -> bool {
+    let authority = url.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+    let user = authority.and_then(|text| text.rsplit_once('@')).map(|(user, _)| user);
+    user.is_some_and(|user| {
+        user.split_once(':').is_some_and(|(_, password)| !password.is_empty())
+            || TOKEN_BEGINS.iter().any(|begin| user.starts_with(begin))
+    })
+}
+
 /// Credentials that lie in the configuration. They are not shown, only where they are.
 fn secrets(settings: &[Setting]) -> Vec<Finding> {
-    let has_password = |url: &str| {
-        let authority = url.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-        authority.and_then(|text| text.rsplit_once('@')).is_some_and(|(user, _)| user.contains(':'))
-    };
     let in_url = settings.iter().filter(|setting| {
         setting.key.starts_with("remote.")
             && setting.key.ends_with("url")
-            && has_password(&setting.value)
+            && has_secret(&setting.value)
     });
     let in_header = settings.iter().filter(|setting| {
         setting.key.ends_with("extraheader")

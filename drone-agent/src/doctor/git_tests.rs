@@ -46,6 +46,7 @@ fn each_way_around_the_helper_is_found() {
         ("credential.usehttppath", "false"),
         ("url.git@github.com:.insteadof", "https://github.com/"),
         ("remote.origin.url", "https://x-access-token:ghs_secret@github.com/acme/web"),
+        ("remote.origin.pushurl", "https://ghs_secret@github.com/acme/web"),
         ("http.https://github.com/.extraheader", "AUTHORIZATION: basic ghs_secret"),
     ] {
         let found = complaints(&[setting]);
@@ -58,8 +59,15 @@ fn each_way_around_the_helper_is_found() {
 
 #[test]
 fn what_works_but_should_not_be_is_odd() {
-    for setting in [("credential.helper", "store"), ("http.sslverify", "false")] {
+    for setting in [
+        ("credential.helper", "store"),
+        ("credential.helper", "store --file /tmp/x"),
+        ("credential.helper", "!f() { echo password=ghs_secret; }; f"),
+        ("credential.https://github.com.helper", "/usr/bin/keeper ghs_secret"),
+        ("http.sslverify", "false"),
+    ] {
         let found = complaints(&[setting]);
         assert!(matches!(found.as_slice(), [(Gravity::Odd, _)]), "{setting:?}: {found:?}");
+        assert!(!found[0].1.contains("ghs_secret"), "{found:?}");
     }
 }

@@ -1,7 +1,9 @@
-//! `doctor`: looks for what keeps git and gh from working here.
+//! `doctor`: looks for what keeps git and gh from working here, and for what would keep or show a
+//! credential.
 
 mod gh;
 mod git;
+mod leaks;
 
 use std::ffi::OsString;
 use std::fs;
@@ -98,6 +100,7 @@ fn examine(host_agent: &HostAgent) -> Vec<Finding> {
     findings.push(seed_socket(host_agent.socket(), Path::new(paths::SEED_SOCKET)));
     findings.extend(git::examine(&identity));
     findings.extend(gh::examine());
+    findings.extend(leaks::examine());
     findings
 }
 

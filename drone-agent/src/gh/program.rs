@@ -63,9 +63,11 @@ fn token_variable(host: &ForgeHost) -> &'static str {
     }
 }
 
-/// Device and inode of the running binary.
+/// Device and inode of the running binary. By its path where that still leads to it: in a container
+/// of another architecture the kernel's own link is followed to the emulator.
 pub(crate) fn own_file() -> Option<(u64, u64)> {
-    file_id(Path::new("/proc/self/exe"))
+    let by_path = env::current_exe().ok().and_then(|path| file_id(&path));
+    by_path.or_else(|| file_id(Path::new("/proc/self/exe")))
 }
 
 pub(crate) fn file_id(path: &Path) -> Option<(u64, u64)> {

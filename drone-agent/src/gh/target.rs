@@ -45,10 +45,16 @@ impl Target {
         if host.is_some_and(|host| !host.eq_ignore_ascii_case(forge.as_str())) {
             return Ok(Self::Elsewhere);
         }
+        // gh gives the token of an Enterprise host to whatever host an address names. What is
+        // searched for is no address.
+        let searches = call.command().0 == "search";
+        if !searches && call.words.iter().any(|word| leads_elsewhere(word, forge)) {
+            return Ok(Self::Elsewhere);
+        }
         let base = match explicit(call, around, forge)? {
             Some(repo) if repo.host != *forge => return Ok(Self::Elsewhere),
             Some(repo) => repo.name,
-            None if call.command().0 == "search" => identity.repo.clone(),
+            None if searches => identity.repo.clone(),
             None => {
                 of_checkout(&around.checkout, identity).unwrap_or_else(|| identity.repo.clone())
             }
@@ -89,6 +95,22 @@ fn explicit(
                 .hint("name it [HOST/]OWNER/REPO; gh was not run")
         }),
     }
+}
+
+/// Whether `word` is an address, and not one of the forge's by https or ssh.
+fn leads_elsewhere(word: &str, forge: &ForgeHost) -> bool {
+    let Some((scheme, rest)) = word.split_once("://") else { return false };
+    let port = match scheme {
+        "https" => ":443",
+        "ssh" | "git+ssh" => ":22",
+        _ => return true,
+    };
+    // A `\` ends the host for some readers.
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let host = host.strip_suffix(port).unwrap_or(host);
+    let api = host.strip_prefix("api.").unwrap_or(host);
+    ![host, api].iter().any(|host| host.eq_ignore_ascii_case(forge.as_str()))
 }
 
 /// The repository in an argument of `gh api`: `repos/{owner}/{repo}/...` with or without a `/` in

@@ -209,6 +209,10 @@ fn switches(forge: &Forge, call: &Call) -> Result<Value, Failure> {
     let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
     match (call.method.as_str(), segments.as_slice()) {
         ("GET", ["tokens"]) => Ok(tokens(forge)),
+        ("DELETE", ["tokens", sha256]) => {
+            operate::end_token(forge, sha256)?;
+            done()
+        }
         ("GET", ["calls"]) => Ok(json!({
             "total": forge.calls.total(),
             "mints": forge.calls.mints(),

@@ -60,9 +60,10 @@
 //! | `POST /repositories/{owner}/{name}/runs` | [`RunSpec`], logs in its steps | `{"id"}` |
 //! | `PATCH /repositories/{owner}/{name}/runs/{id}` | [`RunChange`] | |
 //! | `POST /installations` | [`InstallationSpec`] | `{"id"}` |
-//! | `PATCH /installations/{id}` | [`InstallationChange`] (suspend, permissions, repositories) | |
+//! | `PATCH /installations/{id}` | [`InstallationChange`] (suspend, permissions, repositories, life of tokens) | |
 //! | `DELETE /installations/{id}` | | |
 //! | `GET /tokens` | | `{"tokens": [{"sha256", "installation_id", "repositories": [id] or null, "permissions", "created_at", "expires_at"}]}`, the live ones |
+//! | `DELETE /tokens/{sha256}` | | ends that token behind its holder's back |
 //! | `GET /calls`, `DELETE /calls` | | `{"total", "mints", "calls": [`[`Call`]`]}` |
 //! | `POST /faults` | [`FaultSpec`], e.g. `{"path": "/app", "times": 1, "fault": {"kind": "status", "status": 500}}` | `{"id"}` |
 //! | `GET /faults`, `DELETE /faults[/{id}]` | | `{"faults": [...]}` |

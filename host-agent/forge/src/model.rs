@@ -132,6 +132,9 @@ pub struct Installation {
     /// Suspended by its owner.
     #[serde(default)]
     pub suspended: bool,
+    /// Life of its tokens in seconds, for tests that see one end; `None`: GitHub's.
+    #[serde(default)]
+    pub token_seconds: Option<u32>,
     /// When it was installed.
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,

@@ -231,10 +231,10 @@ pub fn put_installation(forge: &Forge, spec: &InstallationSpec) -> Result<u64> {
             Some(names) => Some(ids(state, &spec.account, names)?),
             None => None,
         };
-        let present = state.installation_of(account_id).map(|one| (one.id, one.created_at));
-        let id = match (spec.id, present) {
+        let present = state.installation_of(account_id).cloned();
+        let id = match (spec.id, &present) {
             (Some(id), _) => state.claim_id(Some(id)),
-            (None, Some((id, _))) => id,
+            (None, Some(one)) => one.id,
             (None, None) => state.fresh_id(),
         };
         state.installations.retain(|_, one| one.account_id != account_id);
@@ -244,7 +244,8 @@ pub fn put_installation(forge: &Forge, spec: &InstallationSpec) -> Result<u64> {
             repositories,
             permissions: spec.permissions.clone().with_metadata(),
             suspended: spec.suspended,
-            created_at: present.map_or(now, |(_, at)| at),
+            token_seconds: present.as_ref().and_then(|one| one.token_seconds),
+            created_at: present.map_or(now, |one| one.created_at),
         };
         state.installations.insert(id, installation);
         Ok(id)
@@ -255,7 +256,7 @@ fn ids(state: &State, owner: &str, names: &[String]) -> Result<Vec<u64>> {
     names.iter().map(|name| repository_id(state, (owner, name))).collect()
 }
 
-/// Suspends an installation, or changes what it reaches.
+/// Suspends an installation, or changes what it reaches or how long its tokens live.
 ///
 /// # Errors
 /// For an unknown installation or repository.
@@ -278,6 +279,7 @@ pub fn change_installation(forge: &Forge, id: u64, change: &InstallationChange) 
             } else if chosen.is_some() {
                 installation.repositories = chosen;
             }
+            installation.token_seconds = change.token_seconds.or(installation.token_seconds);
         }
         Ok(())
     })
@@ -291,6 +293,18 @@ pub fn delete_installation(forge: &Forge, id: u64) -> Result<()> {
     forge.store.write(|state| {
         state.tokens.retain(|token| token.installation_id != id);
         state.installations.remove(&id).map(|_| ()).ok_or_else(|| unknown("installation", id))
+    })
+}
+
+/// Ends a token that nobody asked to end, as an incident at the forge does.
+///
+/// # Errors
+/// For a digest that no live token has.
+pub fn end_token(forge: &Forge, sha256: &str) -> Result<()> {
+    forge.store.write(|state| {
+        let before = state.tokens.len();
+        state.tokens.retain(|token| token.sha256 != sha256);
+        if state.tokens.len() < before { Ok(()) } else { Err(unknown("token", sha256)) }
     })
 }
 

@@ -260,7 +260,15 @@ impl RunningForge {
         operations::put_installation(&self.forge, spec)
     }
 
-    /// Suspends an installation, or changes what it reaches.
+    /// Ends a token, by its SHA-256 in lower-case hex, behind its holder's back.
+    ///
+    /// # Errors
+    /// For a digest that no live token has.
+    pub fn end_token(&self, sha256: &str) -> Result<(), OperationError> {
+        operations::end_token(&self.forge, sha256)
+    }
+
+    /// Suspends an installation, or changes what it reaches or how long its tokens live.
     ///
     /// # Errors
     /// For an unknown installation or repository.

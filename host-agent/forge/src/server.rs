@@ -223,6 +223,9 @@ async fn dispatch(
         {
             return rest::users::key_lines(forge, login);
         }
+        if let Some(page) = rest::app::page(&segments) {
+            return page;
+        }
     }
     if let Err(refusal) = check_headers(request.headers()) {
         return *refusal;

@@ -144,6 +144,9 @@ pub struct InstallationChange {
     /// True: every repository of the account (wins over `repositories`).
     #[serde(default)]
     pub all: bool,
+    /// Life in seconds of the tokens minted from now on; GitHub's is an hour, for everybody.
+    #[serde(default)]
+    pub token_seconds: Option<u32>,
 }
 
 /// Form of minted tokens when the mint's `X-GitHub-Stateless-S2S-Token` header does not force one.

@@ -9,20 +9,32 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::cut_off::CutOff;
 use super::exec::{self, ExecError, Pipe, Run};
+use super::hook_watch::HookWatch;
 use super::{Machine, cli_home};
+use crate::config::env;
 use crate::lifecycle::devcontainers::{
     BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
 };
 use crate::lifecycle::engine::ContainerEngine as _;
+use crate::secret::hex;
 
 /// First engine whose built-in BuildKit frontend knows the build contexts that features need.
 const BUILDKIT_MAJOR: u32 = 23;
 
+/// First Compose that is a plugin of Docker's client, and knows all that our file says.
+const COMPOSE_MAJOR: u32 = 2;
+
 /// How long `docker buildx version` may take.
 const PROBE: Duration = Duration::from_secs(20);
+
+/// What the CLI's own names of images begin with: `vsc-<folder>-<SHA-256 of its path>[-features]`. It
+/// gives one to whatever it makes for Compose, beside the name that is asked for.
+const BYPRODUCT: &str = "vsc-";
 
 /// Level of what is meant for people.
 const INFORMATION: u8 = 3;
@@ -78,6 +90,8 @@ impl Devcontainers for Machine {
     async fn build(&self, request: &BuildRequest, output: Output) -> Result<(), DevcontainerError> {
         let builder = self.builder().await;
         let _permit = self.build_permit(builder).await;
+        let classic = builder == BuilderKind::Classic;
+        let mut notes = if classic { self.take_notes(&request.notes).await } else { None };
         let mut run = self.devcontainer("build", builder, request.limit, None);
         argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
         argument(&mut run, "--config", request.config.as_os_str());
@@ -88,7 +102,21 @@ impl Devcontainers for Machine {
         }
         let lock = if request.lock_file { "--frozen-lockfile" } else { "--no-lockfile" };
         run.arguments.push(lock.into());
-        self.outcome("build", &run, &output).await.map(|_| ())
+        let heard = |line: &str| {
+            if let (Some(notes), Some(text)) = (&mut notes, raw_text(line)) {
+                notes.hear(&text);
+            }
+        };
+        let built = self.outcome("build", &run, &output, heard).await;
+        self.drop_byproducts(&request.workspace).await;
+        if classic {
+            self.sweep_alone(&request.notes).await;
+        }
+        built.map(drop)
+    }
+
+    async fn check_compose(&self) -> Result<(), DevcontainerError> {
+        self.compose.get_or_try_init(|| self.probe_compose()).await.copied()
     }
 
     async fn up(&self, request: &UpRequest, output: Output) -> Result<String, DevcontainerError> {
@@ -99,17 +127,29 @@ impl Devcontainers for Machine {
         argument(&mut run, "--id-label", &request.id_label);
         argument(&mut run, "--update-remote-user-uid-default", "never");
         run.arguments.extend(["--no-lockfile".into(), "--skip-post-create".into()]);
-        let outcome = self.outcome("up", &run, &output).await?;
-        outcome.container_id.ok_or_else(|| DevcontainerError::Failed {
+        let watched = CutOff::unless_ended(&self.cut_off);
+        let outcome = self.outcome("up", &run, &output, |_| ()).await;
+        watched.ended();
+        outcome?.container_id.ok_or_else(|| DevcontainerError::Failed {
             message: "devcontainer up named no container".to_owned(),
         })
+    }
+
+    async fn sweep(&self, notes: &Path) {
+        self.sweep_soon(notes).await;
+    }
+
+    fn is_byproduct(&self, image: &str, workspace: &Path) -> bool {
+        let digest = hex(&Sha256::digest(workspace.as_os_str().as_encoded_bytes()));
+        image.strip_prefix(BYPRODUCT).is_some_and(|rest| rest.contains(&digest))
     }
 
     async fn end_orphans(&self, workspace: &Path) {
         let needle = workspace.to_owned();
         let ended = tokio::task::spawn_blocking(move || exec::end_groups_on(&needle)).await;
         if let Ok(count @ 1..) = ended {
-            tracing::info!(count, "processes of the host agent before were ended");
+            tracing::info!(count, "programs that an operation had left behind were ended");
+            drop(CutOff::unless_ended(&self.cut_off));
         }
     }
 
@@ -122,15 +162,31 @@ impl Devcontainers for Machine {
         let project = request.project.as_deref();
         let mut run = Run {
             arguments: vec![command.into()],
-            ..self.plain_devcontainer(request.limit, project)
+            // Each hook has its own time, which the watch keeps.
+            ..self.plain_devcontainer(Duration::MAX, project)
         };
         run.arguments.extend(["--log-format".into(), "json".into()]);
-        argument(&mut run, "--docker-path", self.programs.docker.as_os_str());
+        let docker = match (&self.hook_client, &request.runner) {
+            (Some(stand_in), Some(runner)) => {
+                run.environment.push((env::HOOK_DOCKER, self.programs.docker.clone().into()));
+                run.environment.push((env::HOOK_RUNNER, runner.into()));
+                stand_in
+            }
+            _ => &self.programs.docker,
+        };
+        argument(&mut run, "--docker-path", docker.as_os_str());
         argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
         argument(&mut run, "--override-config", request.config.as_os_str());
         argument(&mut run, "--id-label", &request.id_label);
         argument(&mut run, "--container-id", &request.container);
-        self.outcome(command, &run, &output).await.map(|_| ())
+        let (watch, limit) = (HookWatch::new(), request.hook_limit);
+        tokio::select! {
+            done = self.outcome(command, &run, &output, |line| watch.hear(line)) => done.map(drop),
+            late = watch.overdue(limit) => Err(match late {
+                Some(hook) => DevcontainerError::Hook { hook, limit },
+                None => DevcontainerError::Deadline { command, limit },
+            }),
+        }
     }
 }
 
@@ -152,7 +208,36 @@ impl Machine {
             .await
     }
 
-    async fn build_permit(&self, builder: BuilderKind) -> Option<OwnedSemaphorePermit> {
+    /// Takes the CLI's own names away. What they named has ours, if it came to that.
+    async fn drop_byproducts(&self, workspace: &Path) {
+        let names = self.image_names().await.unwrap_or_default();
+        for name in names.iter().filter(|name| self.is_byproduct(name, workspace)) {
+            if let Err(error) = self.remove_image(name).await {
+                tracing::warn!(image = name, %error, "a name of the devcontainer CLI's stays");
+            }
+        }
+    }
+
+    async fn probe_compose(&self) -> Result<(), DevcontainerError> {
+        let program = self.programs.docker.clone();
+        let probe = Run {
+            program: program.clone(),
+            arguments: ["compose", "version", "--short"].map(OsString::from).into(),
+            ..self.plain_devcontainer(PROBE, None)
+        };
+        let (status, out, err) = probe.output().await.map_err(|error| match error {
+            ExecError::Deadline(limit) => DevcontainerError::Deadline { command: "compose", limit },
+            ExecError::Io(source) => DevcontainerError::Run { program, source },
+        })?;
+        if status.success() && compose_major(&out).is_some_and(|major| major >= COMPOSE_MAJOR) {
+            return Ok(());
+        }
+        let mut lines = err.lines().chain(out.lines()).map(str::trim);
+        let said = lines.find(|line| !line.is_empty()).unwrap_or("nothing");
+        Err(DevcontainerError::NoCompose { said: shortened(&plain(said)) })
+    }
+
+    pub(super) async fn build_permit(&self, builder: BuilderKind) -> Option<OwnedSemaphorePermit> {
         let permits = match builder {
             BuilderKind::BuildKit => 1,
             BuilderKind::Classic => self.build_permits,
@@ -203,6 +288,7 @@ impl Machine {
         command: &'static str,
         run: &Run,
         output: &Output,
+        heard: impl FnMut(&str) + Send,
     ) -> Result<Outcome, DevcontainerError> {
         let (scratch, program) = (self.scratch.clone(), run.program.clone());
         let made = tokio::task::spawn_blocking(move || cli_home::make(&scratch)).await;
@@ -211,7 +297,7 @@ impl Machine {
             .map_err(|source| DevcontainerError::Run { program, source })?;
         let mut run = run.clone();
         run.environment.push(("TMPDIR", temporary.path().into()));
-        let done = self.ended(command, &run, output).await;
+        let done = self.ended(command, &run, output, heard).await;
         // An interrupted run drops it here and now instead.
         let _ = tokio::task::spawn_blocking(move || drop(temporary)).await;
         done
@@ -222,6 +308,7 @@ impl Machine {
         command: &'static str,
         run: &Run,
         output: &Output,
+        mut heard: impl FnMut(&str) + Send,
     ) -> Result<Outcome, DevcontainerError> {
         let mut outcome = None;
         let mut last = String::new();
@@ -231,6 +318,7 @@ impl Machine {
                     outcome = serde_json::from_str::<Outcome>(text).ok().or(outcome.take())
                 }
                 Pipe::Err => {
+                    heard(text);
                     for line in log_lines(text) {
                         if let OutputLine::Log(text) | OutputLine::Progress(text) = &line
                             && !text.trim().is_empty()
@@ -260,8 +348,19 @@ impl Machine {
     }
 }
 
+/// The major version in what `docker compose version --short` prints: `2.26.1-4`, or `v2.17.0`.
+fn compose_major(text: &str) -> Option<u32> {
+    text.trim().trim_start_matches('v').split('.').next()?.parse().ok()
+}
+
 fn argument(run: &mut Run, name: &str, value: impl Into<OsString>) {
     run.arguments.extend([OsString::from(name), value.into()]);
+}
+
+/// The text of a line on standard error that hands on what a child of the CLI's said.
+fn raw_text(line: &str) -> Option<String> {
+    let line: LogLine = serde_json::from_str(line).ok()?;
+    (line.kind == "raw").then_some(line.text)
 }
 
 /// What a line on standard error says; plain text passes as it is.
@@ -341,6 +440,9 @@ mod tests {
                 OutputLine::Log("plain".to_owned())
             ]
         );
+        assert_eq!(compose_major("2.26.1-4\n"), Some(2));
+        assert_eq!(compose_major("v2.17.0"), Some(2));
+        assert_eq!(compose_major("Docker Compose"), None);
         assert_eq!(log_lines("    at x.js:1"), [OutputLine::Trace("    at x.js:1".to_owned())]);
     }
 }

@@ -21,6 +21,11 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Variables of the host agent's own that every child gets.
 const INHERITED: [&str; 2] = ["PATH", "DOCKER_CONFIG"];
 
+/// Where git looks for a repository, and where it finds none. buildx asks git about each build
+/// context, the devcontainer CLI about each workspace: there a repository's own settings would run
+/// programs, and a directory of plain files can be one.
+const NO_REPOSITORY: (&str, &str) = ("GIT_DIR", "/nonexistent");
+
 /// A program to run.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -135,6 +140,7 @@ impl Run {
             .env_clear()
             .envs(INHERITED.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))))
             .env("HOME", &self.home)
+            .env(NO_REPOSITORY.0, NO_REPOSITORY.1)
             .envs(self.environment.iter().map(|(name, value)| (*name, value)))
             .current_dir(&self.directory)
             .stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() })
@@ -263,10 +269,23 @@ mod tests {
     #[tokio::test]
     async fn the_environment_is_made_from_nothing() {
         let (_, out, _) = shell("env", Duration::from_secs(10)).output().await.expect("runs");
-        let allowed = ["PATH=", "HOME=", "PWD=", "DOCKER_CONFIG=", "_=", "SHLVL=", "OLDPWD="];
+        let allowed =
+            ["PATH=", "HOME=", "PWD=", "DOCKER_CONFIG=", "_=", "SHLVL=", "OLDPWD=", "GIT_DIR="];
         for line in out.lines() {
             assert!(allowed.iter().any(|name| line.starts_with(name)), "leaked {line}");
         }
+    }
+
+    #[tokio::test]
+    async fn git_finds_no_repository_wherever_a_child_runs_it() {
+        let tree = tempfile::tempdir().expect("a directory");
+        let mut made = std::process::Command::new("git");
+        made.args(["init", "-q"]).arg(tree.path());
+        assert!(made.status().expect("git").success());
+        let mut run = shell("git rev-parse --git-dir", Duration::from_secs(10));
+        run.directory = tree.path().into();
+        let (status, out, said) = run.output().await.expect("runs");
+        assert!(!status.success() && said.contains("not a git repository"), "{out}{said}");
     }
 
     #[tokio::test]

@@ -15,8 +15,9 @@ const FORWARD: &str = "HATCHERY-FORWARD";
 /// Chain for packets to the host itself.
 const INPUT: &str = "HATCHERY-INPUT";
 
-/// Which chain of the host's jumps to which of ours.
-const JUMPS: [(&str, &str); 2] = [("DOCKER-USER", FORWARD), ("INPUT", INPUT)];
+/// The chain that Docker leaves to others, ahead of its own rules. Docker before 27 makes none for
+/// IPv6.
+const DOCKER_USER: &str = "DOCKER-USER";
 
 /// How long one command may take, waiting for its lock included.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -29,21 +30,22 @@ struct Family {
     command: &'static str,
     restore: &'static str,
     /// Where no drone may open a connection to: cloud metadata and link-local, tailnets.
-    denied: [&'static str; 2],
+    denied: &'static [&'static str],
     of: fn(&std::net::IpAddr) -> bool,
 }
 
 const V4: Family = Family {
     command: "iptables",
     restore: "iptables-restore",
-    denied: ["169.254.0.0/16", "100.64.0.0/10"],
+    denied: &["169.254.0.0/16", "100.64.0.0/10"],
     of: std::net::IpAddr::is_ipv4,
 };
 
 const V6: Family = Family {
     command: "ip6tables",
     restore: "ip6tables-restore",
-    denied: ["fe80::/10", "fd7a:115c:a1e0::/48"],
+    // Amazon's and Google's metadata have addresses of their own.
+    denied: &["fe80::/10", "fd00:ec2::254/128", "fd20:ce::254/128", "fd7a:115c:a1e0::/48"],
     of: std::net::IpAddr::is_ipv6,
 };
 
@@ -62,8 +64,12 @@ impl Machine {
     async fn apply(&self, family: &Family, rules: &GuardRules) -> Result<(), String> {
         let table = table(family, rules);
         self.firewall(family.restore, &["--noflush", "-w", LOCK_SECONDS], Some(table)).await?;
-        for (parent, chain) in JUMPS {
-            let locked = ["-w", LOCK_SECONDS];
+        let locked = ["-w", LOCK_SECONDS];
+        let list = [&locked[..], &["-n", "-L", DOCKER_USER]].concat();
+        let left = self.firewall(family.command, &list, None).await.is_ok();
+        for (parent, chain) in
+            [(if left { DOCKER_USER } else { "FORWARD" }, FORWARD), ("INPUT", INPUT)]
+        {
             let check = [&locked[..], &["-C", parent, "-j", chain]].concat();
             if self.firewall(family.command, &check, None).await.is_err() {
                 let insert = [&locked[..], &["-I", parent, "1", "-j", chain]].concat();
@@ -100,7 +106,7 @@ impl Machine {
 }
 
 /// Both chains, as `iptables-restore --noflush` takes them: chains that are named are emptied and
-/// filled, all others stay. `DOCKER-USER` is named where Docker has not made it (IPv6).
+/// filled, all others stay.
 fn table(family: &Family, rules: &GuardRules) -> String {
     let mut lines = vec!["*filter".to_owned()];
     lines.extend([FORWARD, INPUT].map(|chain| format!(":{chain} - [0:0]")));
@@ -117,7 +123,10 @@ fn table(family: &Family, rules: &GuardRules) -> String {
         for network in family.denied {
             lines.push(format!("-A {FORWARD} -i {interface} -d {network} {new}"));
         }
-        for other in rules.interfaces.iter().filter(|other| *other != interface) {
+        // Docker keeps the containers of the shared network apart by IPv4 alone.
+        let shared = (*interface == rules.shared).then_some(interface);
+        let others = rules.interfaces.iter().filter(|other| *other != interface);
+        for other in others.chain(shared) {
             lines.push(format!("-A {FORWARD} -i {interface} -o {other} -j DROP"));
         }
         for port in &rules.host_ports {
@@ -137,6 +146,7 @@ mod tests {
     fn a_drone_reaches_the_open_ports_and_nothing_else_of_the_host() {
         let rules = GuardRules {
             interfaces: vec!["hatchery0".into(), "ht1".into()],
+            shared: "hatchery0".into(),
             host_ports: vec![443],
             resolvers: vec!["100.100.100.100".parse().expect("an address")],
         };
@@ -152,6 +162,8 @@ mod tests {
             "-A HATCHERY-FORWARD -i ht1 -d 100.64.0.0/10 -m conntrack --ctstate NEW -j DROP";
         assert!(position(resolver) < position(tailnet));
         position("-A HATCHERY-FORWARD -i ht1 -o hatchery0 -j DROP");
+        position("-A HATCHERY-FORWARD -i hatchery0 -o hatchery0 -j DROP");
+        assert!(!text.contains("-i ht1 -o ht1"), "a drone's own services talk to each other");
         assert!(!table(&V6, &rules).contains("100.100"));
     }
 }

@@ -67,6 +67,8 @@ impl Checkouts for Machine {
 
     async fn tree_id(&self, root: &Path, path: &str) -> Result<Option<String>, CloneError> {
         let mut run = self.git(root.to_owned(), LOOK);
+        // This clone's own, whatever the tree has in it.
+        run.environment.push(("GIT_DIR", root.join(".git").into()));
         let path = path.trim_matches('/').trim_start_matches("./");
         let path = if path == "." { "" } else { path };
         run.arguments.extend(

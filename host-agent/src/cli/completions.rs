@@ -37,7 +37,8 @@ mod tests {
     fn every_shell_learns_the_subcommands() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
             let script = String::from_utf8(script(shell)).expect("text");
-            for name in ["spawn", "slay", "keep-failed", "without-refused"] {
+            for name in ["spawn", "slay", "keep-failed", "without-refused", "connect", "read-only"]
+            {
                 assert!(script.contains(name), "{shell}: {name}");
             }
         }

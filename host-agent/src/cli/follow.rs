@@ -101,6 +101,7 @@ fn outcome(event: Event) -> Option<Result<Outcome, Stop>> {
         | EventKind::Progress { .. }
         | EventKind::Notice { .. }
         | EventKind::State { .. }
+        | EventKind::Policy { .. }
         | EventKind::OutOfMemory => None,
     }
 }

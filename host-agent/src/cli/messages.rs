@@ -8,7 +8,7 @@ use hatchery_protocol::RepoName;
 
 use super::forge::ForgeReady;
 use super::terminal::{Colour, Terminal};
-use crate::lifecycle::view::{DroneSummary, Phase, Step};
+use crate::lifecycle::view::{DroneGrants, DroneSummary, GrantView, Phase, Step};
 use crate::lifecycle::{Failure, FailureKind};
 
 /// At the foot of `hatchery --help`.
@@ -145,6 +145,25 @@ pub(super) fn adopted(drone: &DroneSummary) -> String {
     format!("{} is taken in as {}", drone.drone, drone.repo)
 }
 
+/// After a connect.
+pub(super) fn connected(grants: &DroneGrants, repo: &str) -> String {
+    let grant = grants.grants.iter().find(|grant| is_called(grant, repo));
+    let permissions = grant.map_or_else(String::new, |grant| {
+        format!(" ({})", super::repo::permissions(&grant.permissions))
+    });
+    format!("{} reaches {}{permissions}", grants.drone, printable(repo))
+}
+
+/// Whether a repository's last two parts are the grant's; after a rename they are not.
+fn is_called(grant: &GrantView, repo: &str) -> bool {
+    repo.to_ascii_lowercase().ends_with(&grant.repo.to_string().to_ascii_lowercase())
+}
+
+/// After a disconnect.
+pub(super) fn disconnected(grants: &DroneGrants, repo: &str) -> String {
+    format!("{} no longer reaches {}; its tokens are taken back", grants.drone, printable(repo))
+}
+
 /// After a slay.
 pub(super) fn slain(drone: &str) -> String {
     format!("{} is slain; nothing is left of it", printable(drone))
@@ -258,6 +277,13 @@ pub(super) fn step_line(
 /// A notice as a line.
 pub(super) fn notice(text: &str, terminal: Terminal) -> String {
     format!("{} {}", terminal.paint(Colour::Yellow, "notice:"), printable(text))
+}
+
+/// After a `doctor` that found something.
+pub(super) fn doctor_found(failed: usize, looked_at: usize) -> Failure {
+    let do_not = if failed == 1 { "does not" } else { "do not" };
+    Failure::new(FailureKind::Failed, format!("{failed} of {looked_at} things {do_not} work"))
+        .hint("each has its own hint above; run it again afterwards")
 }
 
 /// The `[[forge]]` table that makes a configuration use a local forge.

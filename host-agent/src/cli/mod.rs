@@ -2,18 +2,23 @@
 //! everything else to stderr.
 
 mod adopt;
+mod audit;
 mod burrow;
 mod completions;
+mod doctor;
 mod exec;
 mod exit;
 mod follow;
 mod forge;
+mod hook_client;
 mod list;
 mod logging;
 mod logs;
 mod messages;
+mod policy;
 mod progress;
 mod rebuild;
+mod repo;
 mod serve;
 mod slay;
 mod spawn;
@@ -32,6 +37,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Locations;
 use crate::control::client::Client;
 use crate::lifecycle::{Failure, FailureKind};
+pub use hook_client::become_docker;
 use terminal::Terminal;
 
 /// Runs devcontainers ("drones") on a server you own, one per repository.
@@ -78,8 +84,12 @@ enum Command {
     Slay(slay::SlayArgs),
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
+    Repo(repo::RepoArgs),
+    Audit(audit::AuditArgs),
     Adopt(adopt::AdoptArgs),
+    Policy(policy::PolicyArgs),
     Forge(forge::ForgeArgs),
+    Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Version(version::VersionArgs),
 }
@@ -123,9 +133,13 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Rebuild(args) => with_host_agent(|client| rebuild::run(client, args, terminal)),
         Command::Slay(args) => with_host_agent(|client| slay::run(client, args, terminal)),
         Command::Exec(args) => exec::run(&args),
+        Command::Repo(args) => with_host_agent(|client| repo::run(client, args, terminal)),
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
+        Command::Audit(args) => with_host_agent(|client| audit::run(client, args, terminal)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
+        Command::Policy(args) => policy::run(args, &cli.global, terminal),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),
+        Command::Doctor(args) => doctor::run(&args, &cli.global, terminal),
         Command::Completions(args) => completions::run(&args),
         Command::Version(args) => with_host_agent(|client| version::run(client, args, terminal)),
     }
@@ -163,7 +177,7 @@ mod tests {
     fn help_reads_well() {
         let mut command = Cli::command().term_width(100);
         let mut help = command.render_long_help().to_string();
-        for name in ["serve", "spawn", "slay", "exec", "logs"] {
+        for name in ["serve", "spawn", "slay", "exec", "logs", "repo", "audit"] {
             let sub = command.find_subcommand_mut(name).expect("a subcommand");
             help.push_str(&format!("\n--- {name}\n{}", sub.render_help()));
         }

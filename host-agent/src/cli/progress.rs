@@ -6,8 +6,10 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::messages::{self, Line};
+use super::policy;
 use super::terminal::Terminal;
 use crate::control::api::{Event, EventKind, Phase, Step};
+use crate::policy::Report;
 
 /// The spinner's frames a second: ten.
 const TICK: Duration = Duration::from_millis(100);
@@ -37,12 +39,22 @@ impl Progress {
             }
             EventKind::Progress { step, text } => self.detail(*step, text),
             EventKind::Notice { text } => self.say(&messages::notice(text, self.terminal)),
+            EventKind::Policy { report } => self.policy(report),
             EventKind::OutOfMemory if self.terminal.garnish => self.say(Line::Nuclear.text()),
             EventKind::OutOfMemory
             | EventKind::State { .. }
             | EventKind::Done { .. }
             | EventKind::Failed { .. } => {}
         }
+    }
+
+    /// The data of a dry run. A reader that is gone makes no difference to its outcome.
+    fn policy(&self, report: &Report) {
+        let print = || policy::print(report, &[], self.terminal);
+        let _ = match &self.spinner {
+            Some(spinner) => spinner.suspend(print),
+            None => print(),
+        };
     }
 
     /// Says something above the spinner.

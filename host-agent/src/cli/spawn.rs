@@ -36,6 +36,9 @@ pub(super) struct SpawnArgs {
     /// Keep a drone whose spawn failed, to look into it with `hatchery exec`
     #[arg(long)]
     keep_failed: bool,
+    /// Only say what the policy finds; nothing is left behind
+    #[arg(long, conflicts_with = "keep_failed")]
+    dry_run: bool,
     /// Go on without what the policy refuses, where that makes sense, and list it
     #[arg(long)]
     without_refused: bool,
@@ -50,7 +53,8 @@ impl SpawnArgs {
             cpus: self.cpus,
             without_refused: self.without_refused,
         };
-        SpawnRequest { repo: self.repo, choices, keep_failed: self.keep_failed }
+        let (keep_failed, dry_run) = (self.keep_failed, self.dry_run);
+        SpawnRequest { repo: self.repo, choices, keep_failed, dry_run }
     }
 }
 

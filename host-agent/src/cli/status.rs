@@ -9,9 +9,10 @@ use time::OffsetDateTime;
 use super::Stop;
 use super::list::{memory, state, state_name, workspace};
 use super::messages::{self, Line};
+use super::repo::permissions;
 use super::table::{age, moment};
 use super::terminal::Terminal;
-use crate::control::api::{DroneStatus, Event, EventKind, GrantView};
+use crate::control::api::{DroneStatus, Event, EventKind, GrantView, Phase};
 use crate::control::client::Client;
 
 /// Show one drone in detail
@@ -51,7 +52,7 @@ fn render(status: &DroneStatus, now: OffsetDateTime) -> String {
     let id = drone.container_id.as_deref().map(|id| id.chars().take(SHORT_ID).collect());
     row("container", id.unwrap_or_else(|| "none".to_owned()));
     if let Some(image) = &status.image {
-        row("image", image.clone());
+        row("image", short_image(image));
     }
     if let Some(percent) = drone.cpu_percent {
         row("CPU", format!("{percent:.1} %"));
@@ -66,8 +67,25 @@ fn render(status: &DroneStatus, now: OffsetDateTime) -> String {
     row("last token", last.unwrap_or_else(|| "none yet".to_owned()));
     section(&mut text, "grants", status.grants.iter().map(grant));
     section(&mut text, "health", status.health.iter().cloned());
-    section(&mut text, "events", status.events.iter().map(event));
+    section(&mut text, "events", telling(&status.events).map(event));
     text
+}
+
+/// An image by its name, or by the short form of its id.
+fn short_image(image: &str) -> String {
+    match image.strip_prefix("sha256:") {
+        Some(id) => id.chars().take(SHORT_ID).collect(),
+        None => image.to_owned(),
+    }
+}
+
+/// The events without the starts of steps, but that of the step under way.
+fn telling(events: &[Event]) -> impl Iterator<Item = &Event> {
+    let last = events.len().saturating_sub(1);
+    events.iter().enumerate().filter_map(move |(n, event)| {
+        let starts = matches!(event.kind, EventKind::Step { phase: Phase::Start, .. });
+        (!starts || n == last).then_some(event)
+    })
 }
 
 fn section(text: &mut String, name: &str, lines: impl Iterator<Item = String>) {
@@ -78,9 +96,7 @@ fn section(text: &mut String, name: &str, lines: impl Iterator<Item = String>) {
 }
 
 fn grant(grant: &GrantView) -> String {
-    let permissions: Vec<_> =
-        grant.permissions.iter().map(|(name, level)| format!("{name}={level}")).collect();
-    format!("{} ({})", grant.repo, permissions.join(", "))
+    format!("{} ({})", grant.repo, permissions(&grant.permissions))
 }
 
 fn event(event: &Event) -> String {
@@ -97,6 +113,9 @@ fn event(event: &Event) -> String {
         EventKind::OutOfMemory => messages::KILLED_FOR_MEMORY.to_owned(),
         EventKind::Done { .. } => "done".to_owned(),
         EventKind::Failed { failure } => format!("failed: {failure}"),
+        EventKind::Policy { report } => {
+            format!("refused: {}, stripped: {}", report.refused, report.stripped)
+        }
     };
     format!("{}  {}", moment(event.at), words.trim_end())
 }
@@ -107,7 +126,7 @@ pub(super) mod tests {
     use time::macros::datetime;
 
     use super::*;
-    use crate::control::api::{DroneState, DroneSummary, Phase, Step};
+    use crate::control::api::{DroneState, DroneSummary, Step};
 
     pub(in crate::cli) const NOW: OffsetDateTime = datetime!(2026-11-21 10:15:00 UTC);
 
@@ -147,6 +166,7 @@ pub(super) mod tests {
                 repo: "acme/web".parse().expect("a repository"),
                 repo_id: 7,
                 permissions: Permissions::from([("contents".to_owned(), "write".to_owned())]),
+                primary: true,
             }],
             last_token_at: Some(datetime!(2026-11-21 10:13:00 UTC)),
             health: vec!["the installation lacks checks=read".to_owned()],

@@ -6,6 +6,7 @@ use hatchery_protocol::ForgeHost;
 use toml::de::DeValue;
 
 use super::raw::Section;
+use super::secret_file;
 use super::tables::{address, filled, number, text};
 use super::valid::{AppConfig, ForgeConfig};
 use super::values::parse_base_url;
@@ -82,8 +83,12 @@ fn app(mut section: Section<'_>, file: &Path) -> Option<AppConfig> {
         }
         (true, false) | (false, true) => client_id.or(app_id),
     };
+    let key_file = key_file.map(|path| beside(file, &path));
+    if let Some(problem) = key_file.as_deref().and_then(secret_file::exposed) {
+        section.clash("private_key_file", &problem);
+    }
     section.finish();
-    Some(AppConfig { issuer: issuer?, private_key_file: beside(file, &key_file?) })
+    Some(AppConfig { issuer: issuer?, private_key_file: key_file? })
 }
 
 /// A relative path counts from the configuration's directory, wherever the program was started.

@@ -157,6 +157,28 @@ mod tests {
     }
 
     #[test]
+    fn the_first_rule_for_a_repository_says_what_drones_may_do_there() {
+        let config = parsed(&format!(
+            "{LEAST}[drone]\npermissions = {{ contents = \"write\" }}\n\
+             [[grants]]\nrepositories = [\"acme/docs\", \"*/*.github.io\"]\n\
+             permissions = {{ contents = \"read\", pages = \"write\" }}\n\
+             [[grants]]\nrepositories = [\"acme/*\"]\npermissions = {{ issues = \"write\" }}\n"
+        ))
+        .expect("a configuration");
+        for (repo, first) in [
+            ("acme/docs", ("contents", "read")),
+            ("ACME/Docs", ("contents", "read")),
+            ("other/acme.github.io", ("contents", "read")),
+            ("acme/web", ("issues", "write")),
+            ("other/web", ("contents", "write")),
+        ] {
+            let permissions = config.permissions_for(&repo.parse().expect("a repository"));
+            let (name, level) = permissions.first_key_value().expect("a permission");
+            assert_eq!((name.as_str(), level.as_str()), first, "{repo}");
+        }
+    }
+
+    #[test]
     fn an_enterprise_host_has_its_own_urls() {
         let config = parsed(
             "[[forge]]\nhost = \"git.acme.test\"\naddress = \"172.17.0.1\"\n\

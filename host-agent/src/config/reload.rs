@@ -26,6 +26,7 @@ impl Config {
             network,
             features,
             registries_allow,
+            grants,
             policy,
             programs,
             paths,
@@ -51,6 +52,7 @@ impl Config {
             ("[network]", self.network.adopt(network)),
             ("[features]", self.features.adopt(features)),
             ("[registries]", self.registries_allow.adopt(registries_allow)),
+            ("[[grants]]", self.grants.adopt(grants)),
             ("[[policy]]", self.policy.adopt(policy)),
         ];
         let applied = apply.into_iter().filter_map(|(what, is)| is.then_some(what)).collect();
@@ -83,17 +85,18 @@ mod tests {
             "{BEFORE}[limits]\nmax_drones = 3\n[drone]\npids = 99\npermissions = {{ contents = \
              \"read\" }}\n[git]\nname = \"Zerg\"\nemail = \"zerg@example.org\"\n[ssh]\nport = \
              2022\n[network]\nhost_ports = [8080]\n[features]\nsshd = \"\"\n[registries]\nallow = \
-             [\"ghcr.io\"]\n[[policy]]\nrepositories = [\"acme/*\"]\nallow = [\"docker-socket\"]\n"
+             [\"ghcr.io\"]\n[[grants]]\nrepositories = [\"acme/*\"]\npermissions = {{ contents = \
+             \"read\" }}\n[[policy]]\nrepositories = [\"acme/*\"]\nallow = [\"docker-socket\"]\n"
         );
         let (config, changes) = reloaded(&after);
-        assert_eq!(changes.applied.len(), 8, "{changes:?}");
+        assert_eq!(changes.applied.len(), 9, "{changes:?}");
         assert_eq!(changes.at_restart, Vec::<&str>::new());
         assert_eq!((config.limits.max_drones, config.drone.pids), (3, 99));
         assert_eq!(config.drone.permissions.len(), 1);
         assert_eq!(config.git_identity.as_ref().map(|git| git.name.as_str()), Some("Zerg"));
         assert_eq!(config.network.host_ports, [8080]);
         assert_eq!(config.registries_allow.as_slice(), ["ghcr.io"]);
-        assert_eq!(config.policy.len(), 1);
+        assert_eq!((config.grants.len(), config.policy.len()), (1, 1));
     }
 
     #[test]

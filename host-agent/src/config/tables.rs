@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hatchery_protocol::wire::{GitIdentity, Permissions};
 use toml::de::DeValue;
@@ -14,13 +15,16 @@ use super::forge_table::forges;
 use super::paths::Locations;
 use super::raw::Section;
 use super::valid::{
-    Config, DroneDefaults, DroneFeature, FeatureConfig, Limits, NetworkConfig, PolicyRule,
-    Programs, SshConfig,
+    Config, DroneDefaults, DroneFeature, FeatureConfig, GrantRule, Limits, NetworkConfig,
+    PolicyRule, Programs, SshConfig,
 };
-use super::values::{parse_any_url, parse_pool, parse_size};
+use super::values::{parse_any_url, parse_duration, parse_pool, parse_size};
 
 const SIZE: &str = "a size such as \"8GiB\"";
+const DURATION: &str = "a duration such as \"2h\", \"30m\" or \"90s\"";
 const TEXTS: &str = "an array of strings";
+const PATTERNS: &str = "an array of patterns such as \"acme/*\"";
+const PERMISSIONS: &str = "permissions such as { contents = \"write\" }, each read, write or admin";
 
 /// Asked for on every repository unless `[drone] permissions` says otherwise.
 pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
@@ -35,8 +39,13 @@ pub const DEFAULT_PERMISSIONS: [(&str, &str); 9] = [
     ("statuses", "read"),
 ];
 
+/// How long a lifecycle hook may take unless `[limits] hook_timeout` says otherwise: a cold build of
+/// something large.
+const HOOK_TIMEOUT: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// Registries that images and features may come from unless `[registries] allow` says otherwise.
-const REGISTRIES: [&str; 5] = ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
+pub const DEFAULT_REGISTRIES: [&str; 5] =
+    ["docker.io", "ghcr.io", "mcr.microsoft.com", "quay.io", "localhost"];
 
 /// The whole file; `None` where something that has no default is missing or wrong.
 pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> Option<Config> {
@@ -48,6 +57,7 @@ pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> 
     let network = network(root.section("network"));
     let features = features(root.section("features"));
     let registries_allow = registries(root.section("registries"));
+    let grants: Vec<_> = root.sections("grants").into_iter().filter_map(grant_rule).collect();
     let policy: Vec<_> = root.sections("policy").into_iter().map(policy_rule).collect();
     let programs = programs(root.section("programs"), at);
     check_tailnet(root.section("tailnet"));
@@ -63,6 +73,7 @@ pub(super) fn config(mut root: Section<'_>, file: &Path, at: &Locations<'_>) -> 
         network: network.into(),
         features: features.into(),
         registries_allow: registries_allow.into(),
+        grants: grants.into(),
         policy: policy.into(),
         programs,
         paths,
@@ -76,6 +87,7 @@ fn limits(mut section: Section<'_>) -> Limits {
         free_memory_floor: section.read("free_memory_floor", SIZE, size).unwrap_or(1 << 30),
         free_disk_floor: section.read("free_disk_floor", SIZE, size).unwrap_or(5 << 30),
         build_concurrency: section.read("build_concurrency", "1 or more", positive).unwrap_or(2),
+        hook_timeout: section.read("hook_timeout", DURATION, duration).unwrap_or(HOOK_TIMEOUT),
     };
     section.finish();
     limits
@@ -87,15 +99,9 @@ fn drone(mut section: Section<'_>) -> DroneDefaults {
         cpus: section.read("cpus", "a number of CPUs above 0", cpus).unwrap_or(4.0),
         pids: section.read("pids", "1 or more", positive).unwrap_or(4096),
         image: section.read("image", "an image reference or \"\"", text).unwrap_or_default(),
-        permissions: section
-            .read(
-                "permissions",
-                "permissions such as { contents = \"write\" }, each read, write or admin",
-                permissions,
-            )
-            .unwrap_or_else(|| {
-                DEFAULT_PERMISSIONS.map(|(name, level)| (name.into(), level.into())).into()
-            }),
+        permissions: section.read("permissions", PERMISSIONS, permissions).unwrap_or_else(|| {
+            DEFAULT_PERMISSIONS.map(|(name, level)| (name.into(), level.into())).into()
+        }),
     };
     section.finish();
     drone
@@ -159,20 +165,19 @@ fn features(mut section: Section<'_>) -> FeatureConfig {
 fn registries(mut section: Section<'_>) -> Vec<String> {
     let allow = section.read("allow", TEXTS, texts);
     section.finish();
-    allow.unwrap_or_else(|| REGISTRIES.map(str::to_owned).into())
+    allow.unwrap_or_else(|| DEFAULT_REGISTRIES.map(str::to_owned).into())
+}
+
+fn grant_rule(mut section: Section<'_>) -> Option<GrantRule> {
+    let repositories = section.require("repositories", PATTERNS, patterns);
+    let permissions = section.require("permissions", PERMISSIONS, permissions);
+    section.finish();
+    Some(GrantRule { repositories: repositories?, permissions: permissions? })
 }
 
 fn policy_rule(mut section: Section<'_>) -> PolicyRule {
-    let pattern = |value: &DeValue<'_>| {
-        filled(value)
-            .filter(|pattern| pattern.split('/').filter(|part| !part.is_empty()).count() == 2)
-    };
     let rule = PolicyRule {
-        repositories: section
-            .require("repositories", "an array of patterns such as \"acme/*\"", |value| {
-                all(value, pattern)
-            })
-            .unwrap_or_default(),
+        repositories: section.require("repositories", PATTERNS, patterns).unwrap_or_default(),
         allow: section.require("allow", "an array of policy keys", texts).unwrap_or_default(),
     };
     section.finish();
@@ -259,8 +264,22 @@ fn all<T>(value: &DeValue<'_>, take: impl Fn(&DeValue<'_>) -> Option<T>) -> Opti
     value.as_array()?.iter().map(|entry| take(entry.get_ref())).collect()
 }
 
+/// Patterns on `owner/repo`: two parts, of which none is empty.
+fn patterns(value: &DeValue<'_>) -> Option<Vec<String>> {
+    let parts = |pattern: &String| pattern.split('/').map(str::len).collect::<Vec<_>>();
+    let pattern = |value: &DeValue<'_>| {
+        filled(value)
+            .filter(|pattern| matches!(*parts(pattern), [owner, repo] if owner > 0 && repo > 0))
+    };
+    all(value, pattern).filter(|patterns| !patterns.is_empty())
+}
+
 fn size(value: &DeValue<'_>) -> Option<u64> {
     parse_size(value.as_str()?)
+}
+
+fn duration(value: &DeValue<'_>) -> Option<Duration> {
+    parse_duration(value.as_str()?)
 }
 
 fn integer(value: &DeValue<'_>) -> Option<i64> {
@@ -290,11 +309,16 @@ fn cpus(value: &DeValue<'_>) -> Option<f64> {
 
 fn permissions(value: &DeValue<'_>) -> Option<Permissions> {
     let entries = value.as_table()?.iter().map(|(name, level)| {
-        let level = level.get_ref().as_str()?;
-        let known = matches!(level, "read" | "write" | "admin");
-        known.then(|| (name.get_ref().to_string(), level.to_owned()))
+        let (name, level) = (name.get_ref().to_string(), level.get_ref().as_str()?.to_owned());
+        is_permission(&name, &level).then_some((name, level))
     });
     entries.collect::<Option<Permissions>>().filter(|permissions| !permissions.is_empty())
+}
+
+/// Whether this is how a forge writes a permission: which ones there are differs by its version.
+fn is_permission(name: &str, level: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    !name.is_empty() && name.bytes().all(legal) && matches!(level, "read" | "write" | "admin")
 }
 
 fn extra(value: &DeValue<'_>) -> Option<serde_json::Map<String, serde_json::Value>> {

@@ -3,11 +3,13 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use hatchery_protocol::ForgeHost;
 use hatchery_protocol::wire::Permissions;
+use hatchery_protocol::{ForgeHost, RepoName};
 
 use super::live::Live;
+use super::pattern::matches_repository;
 
 /// The whole configuration; what is [`Live`] changes when the file is loaded again.
 #[derive(Debug, Clone)]
@@ -28,6 +30,8 @@ pub struct Config {
     pub features: Live<FeatureConfig>,
     /// `[registries] allow`: hosts that images and features may come from.
     pub registries_allow: Live<Vec<String>>,
+    /// `[[grants]]`, in order.
+    pub grants: Live<Vec<GrantRule>>,
     /// `[[policy]]`, in order.
     pub policy: Live<Vec<PolicyRule>>,
     /// `[programs]`: the commands to run.
@@ -47,6 +51,8 @@ pub struct Limits {
     pub free_disk_floor: u64,
     /// Builds at once; with the classic builder always one.
     pub build_concurrency: u32,
+    /// How long a lifecycle hook may take.
+    pub hook_timeout: Duration,
 }
 
 /// `[drone]`: defaults of every drone.
@@ -132,6 +138,15 @@ pub enum DroneFeature {
     Reference(String),
 }
 
+/// `[[grants]]`: what drones may do with some repositories, in place of `[drone] permissions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantRule {
+    /// Patterns on `owner/repo`, `*` within a part, case ignored.
+    pub repositories: Vec<String>,
+    /// Asked for there, as far as the installation has them.
+    pub permissions: Permissions,
+}
+
 /// `[[policy]]`: what some repositories may do that others may not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyRule {
@@ -210,6 +225,15 @@ impl Config {
     /// The forge of a bare `owner/repo`: the first one.
     pub fn default_forge(&self) -> &ForgeHost {
         &self.forges.first().expect("`load` refuses a file without a forge").host
+    }
+
+    /// What a grant on a repository has unless it is said otherwise: the first `[[grants]]` rule for
+    /// it, else `[drone] permissions`.
+    pub fn permissions_for(&self, repo: &RepoName) -> &Permissions {
+        let is_for = |rule: &&GrantRule| {
+            rule.repositories.iter().any(|pattern| matches_repository(pattern, repo))
+        };
+        self.grants.iter().find(is_for).map_or(&self.drone.permissions, |rule| &rule.permissions)
     }
 
     /// The forge with this host, if it is configured.

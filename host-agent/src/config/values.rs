@@ -1,6 +1,7 @@
-//! The texts inside configuration values: sizes, addresses, URLs.
+//! The texts inside configuration values: sizes, durations, addresses, URLs.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use http::Uri;
 
@@ -29,6 +30,32 @@ pub fn format_size(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
     let value = bytes as f64 / *factor as f64;
     if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+/// Units of durations, in seconds, largest first.
+const PERIODS: [(&str, u64); 3] = [("h", 3600), ("m", 60), ("s", 1)];
+
+/// A duration from `2h`, `30m` or `90s`. A number alone would leave its unit to guesswork, and no
+/// time at all is no limit to work with: both are refused.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, factor) = PERIODS
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), *factor)))?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let seconds = number.parse::<u64>().ok()?.checked_mul(factor)?;
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
+/// A duration as the configuration writes it: `2h`, in the largest unit that is exact.
+pub fn format_duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let exact = |factor: &u64| seconds > 0 && seconds.is_multiple_of(*factor);
+    match PERIODS.iter().find(|(_, factor)| exact(factor)) {
+        Some((unit, factor)) => format!("{}{unit}", seconds / factor),
+        None => format!("{seconds}s"),
+    }
 }
 
 /// A base URL without its trailing slash: https, or plain http to loopback, where nothing can
@@ -92,6 +119,25 @@ mod tests {
     }
 
     #[test]
+    fn durations_have_a_unit() {
+        for (text, seconds) in [("2h", 7200), ("30m", 1800), ("90s", 90), ("5 m", 300)] {
+            assert_eq!(parse_duration(text), Some(Duration::from_secs(seconds)), "{text:?}");
+        }
+        let wrong = ["", "2", "h", "0s", "0h", "-1h", "1.5h", "2 hours", "2H", "2min", "2d", "+1s"];
+        for text in wrong.into_iter().chain(["9999999999999999999h", "2h "]) {
+            assert_eq!(parse_duration(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn durations_read_as_they_are_written() {
+        for text in ["2h", "30m", "90s", "61m", "3601s"] {
+            assert_eq!(parse_duration(text).map(format_duration).as_deref(), Some(text));
+        }
+        assert_eq!(format_duration(Duration::from_millis(10)), "0s");
+    }
+
+    #[test]
     fn a_forge_is_reached_over_tls_or_loopback() {
         assert_eq!(
             parse_base_url("https://api.github.com/").as_deref(),
@@ -125,7 +171,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_breaks_the_parsers(text in "\\PC{0,30}") {
-            let _ = (parse_size(&text), parse_base_url(&text), parse_pool(&text));
+            let _ = (parse_size(&text), parse_duration(&text), parse_pool(&text));
+            let _ = parse_base_url(&text);
             let _ = parse_any_url(&text);
         }
 

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::credentials::trail::AuditLine;
 pub use crate::lifecycle::failure::{Failure, FailureKind};
-pub use crate::lifecycle::request::{DroneRef, SlayRequest, SpawnRequest};
+pub use crate::lifecycle::request::{ConnectRequest, DroneRef, SlayRequest, SpawnRequest};
 pub use crate::lifecycle::view::{
-    DroneList, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan, GrantView, Phase,
-    Step,
+    DroneGrants, DroneList, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan,
+    GrantView, Phase, Step,
 };
 pub use crate::records::SpawnChoices;
 

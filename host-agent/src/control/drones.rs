@@ -2,12 +2,14 @@
 //! that holds, fails and counts.
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use hatchery_protocol::DroneName;
 use tokio::sync::broadcast;
 
 use super::api::{
-    DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure, SlayRequest, SpawnRequest,
+    ConnectRequest, DroneGrants, DroneList, DroneRef, DroneStatus, Event, ExecPlan, Failure,
+    SlayRequest, SpawnRequest,
 };
 use crate::credentials::Forge;
 use crate::lifecycle::engine::ContainerEngine;
@@ -25,7 +27,7 @@ pub trait Drones: Send + Sync + 'static {
         &self,
         request: SpawnRequest,
         progress: Progress,
-    ) -> impl Future<Output = Answer<DroneStatus>> + Send;
+    ) -> impl Future<Output = Answer<Option<DroneStatus>>> + Send;
     fn rebuild(
         &self,
         drone: &DroneName,
@@ -40,6 +42,17 @@ pub trait Drones: Send + Sync + 'static {
     fn burrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn unburrow(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn adopt(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
+    fn repositories(&self, drone: &DroneName) -> Answer<DroneGrants>;
+    fn connect(
+        &self,
+        drone: &DroneName,
+        request: &ConnectRequest,
+    ) -> impl Future<Output = Answer<DroneGrants>> + Send;
+    fn disconnect(
+        &self,
+        drone: &DroneName,
+        repo: &str,
+    ) -> impl Future<Output = Answer<DroneGrants>> + Send;
     fn list(&self) -> impl Future<Output = Answer<DroneList>> + Send;
     fn status(&self, drone: &DroneName) -> impl Future<Output = Answer<DroneStatus>> + Send;
     fn exec_plan(&self, drone: &DroneName) -> impl Future<Output = Answer<ExecPlan>> + Send;
@@ -48,6 +61,7 @@ pub trait Drones: Send + Sync + 'static {
         drone: &DroneName,
         container: bool,
     ) -> impl Future<Output = Answer<LogSource>> + Send;
+    fn audit_log(&self) -> PathBuf;
     fn subscribe(&self) -> broadcast::Receiver<Event>;
 }
 
@@ -56,7 +70,11 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
         Self::find(self, drone)
     }
 
-    async fn spawn(&self, request: SpawnRequest, progress: Progress) -> Answer<DroneStatus> {
+    async fn spawn(
+        &self,
+        request: SpawnRequest,
+        progress: Progress,
+    ) -> Answer<Option<DroneStatus>> {
         Self::spawn(self, request, progress).await
     }
 
@@ -85,6 +103,18 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
         Self::adopt(self, drone).await
     }
 
+    fn repositories(&self, drone: &DroneName) -> Answer<DroneGrants> {
+        Self::repositories(self, drone)
+    }
+
+    async fn connect(&self, drone: &DroneName, request: &ConnectRequest) -> Answer<DroneGrants> {
+        Self::connect(self, drone, request).await
+    }
+
+    async fn disconnect(&self, drone: &DroneName, repo: &str) -> Answer<DroneGrants> {
+        Self::disconnect(self, drone, repo).await
+    }
+
     async fn list(&self) -> Answer<DroneList> {
         Self::list(self).await
     }
@@ -99,6 +129,10 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
 
     async fn logs(&self, drone: &DroneName, container: bool) -> Answer<LogSource> {
         Self::logs(self, drone, container).await
+    }
+
+    fn audit_log(&self) -> PathBuf {
+        Self::audit_log(self)
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Event> {

@@ -27,7 +27,11 @@ use handle::Api;
 /// A client has so long to send the head of a request, and so long to leave a connection idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
-/// Answers under way have so long to end once the host agent is told to stop.
+/// Rollbacks have so long before their clients are left without an answer; one that does not read
+/// on holds its own up.
+const ROLLBACK: Duration = Duration::from_secs(60);
+
+/// Answers under way have so long to end once nothing else is.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Connections at once; a client needs one, and one more to cancel.
@@ -94,6 +98,8 @@ impl Server {
         }
         operations.cancel_all();
         connections.close();
+        // Who follows an operation hears how it ended.
+        let _ = tokio::time::timeout(ROLLBACK, operations.wait()).await;
         if tokio::time::timeout(DRAIN, connections.wait()).await.is_err() {
             tracing::warn!("cutting connections that did not end");
             cut.cancel();

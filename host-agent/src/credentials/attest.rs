@@ -8,6 +8,9 @@
 //! credentials. So each read carries its writer (`SO_PASSCRED`), and every writer of a request is
 //! attested like the connector.
 //!
+//! The connector's files may be read while its request is on the way ([`Peer::see`]): what they said
+//! counts for one request, and the proof that it still is that process comes after it all the same.
+//!
 //! Only this module makes an [`Attested`]: holding one is the proof.
 
 use std::borrow::Cow;
@@ -161,13 +164,20 @@ fn proc_path(pid: u32, name: &str) -> String {
     format!("/proc/{pid}/{name}")
 }
 
-/// One read of a file of `/proc`, which the kernel answers whole up to a page or the buffer.
+/// Reads a file of `/proc`, up to the buffer. Those read here are one record each, which the kernel
+/// gives whole where there is room: after a read that left some no second one asks for the end.
 fn read_some<'a>(file: &OwnedFd, buffer: &'a mut [u8]) -> rustix::io::Result<Cow<'a, str>> {
     let mut length = 0;
     while let Some(room) = buffer.get_mut(length..).filter(|room| !room.is_empty()) {
         match rustix::io::read(file, room) {
             Ok(0) => break,
-            Ok(count) => length += count,
+            Ok(count) => {
+                length += count;
+                let read = buffer.get(..length).unwrap_or_default();
+                if length < buffer.len() && read.ends_with(b"\n") {
+                    break;
+                }
+            }
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno),
         }
@@ -244,6 +254,13 @@ impl Peer {
         Ok(Attested { record, pid: self.connector.pid })
     }
 
+    /// Reads the connector's files while its request is on the way. `None` where they do not name
+    /// the drone's container: [`Peer::attest`] looks anew, and says why.
+    pub fn see(&self, record: Arc<Record>) -> Option<Seen<'_>> {
+        let verdict = self.connector.compare(record.container_id.as_deref()?);
+        verdict.is_ok().then_some(Seen { peer: self, record })
+    }
+
     /// Proves once more, after a wait, that who connected lives still: what it was attested as, it
     /// is, for a process does not leave its container.
     ///
@@ -272,6 +289,25 @@ fn pidfd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Refusal> {
 /// The same error in the words of the other crate: nix alone has `SO_PEERPIDFD`.
 fn same(errno: nix::errno::Errno) -> Errno {
     Errno::from_raw_os_error(errno as i32)
+}
+
+/// A connector whose files name the drone's container, and that is not proven to be who connected.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    peer: &'a Peer,
+    record: Arc<Record>,
+}
+
+impl Seen<'_> {
+    /// Attests one request that came after this look and that the connector alone wrote. `None`
+    /// where that is not proven: [`Peer::attest`] looks at the other writers too.
+    pub fn attest(self, writer: Option<u32>) -> Option<Attested> {
+        let Self { peer: Peer { connector, writers, refused }, record } = self;
+        let alone = writer == Some(connector.pid) && writers.is_empty() && refused.is_none();
+        // After all reads: that the connector lives proves that its pid stood for it in each.
+        let proven = alone && connector.is_alive().unwrap_or(false);
+        proven.then_some(Attested { record, pid: connector.pid })
+    }
 }
 
 /// A request that was written by processes of one drone alone.
@@ -331,6 +367,25 @@ mod tests {
         assert_eq!(peer.attest(record(None)).expect_err("none"), Refusal::NoContainer);
         let refusal = peer.attest(record(Some(&"0".repeat(64)))).expect_err("elsewhere");
         assert!(matches!(refusal, Refusal::Cgroup { .. } | Refusal::Container { .. }), "{refusal}");
+    }
+
+    #[test]
+    fn a_look_ahead_counts_for_the_connector_while_it_lives() {
+        let child = std::process::Command::new("sleep").arg("60").spawn();
+        let mut child = child.expect("sleep");
+        let connector = Process::open(child.id()).expect("alive");
+        let peer = Peer { connector, writers: Vec::new(), refused: None };
+        // No container here: the look itself is made to succeed.
+        let seen = || Seen { peer: &peer, record: record(Some(&"0".repeat(64))) };
+        assert!(peer.see(record(Some(&"0".repeat(64)))).is_none());
+        assert!(peer.see(record(None)).is_none());
+        assert_eq!(seen().attest(Some(child.id())).expect("attested").pid(), child.id());
+        for writer in [None, Some(0), Some(std::process::id())] {
+            assert!(seen().attest(writer).is_none(), "{writer:?}");
+        }
+        child.kill().expect("kill");
+        child.wait().expect("wait");
+        assert!(seen().attest(Some(child.id())).is_none());
     }
 
     #[test]

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use hatchery_protocol::DroneName;
 use hatchery_protocol::wire::Permissions;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::budget::Budget;
 
@@ -38,7 +38,7 @@ const PREFIX: usize = 12;
 const LINES: u32 = 1000;
 
 /// What happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Event {
     /// The forge made a token.
@@ -51,6 +51,26 @@ pub enum Event {
     Reject,
     /// A token was taken back.
     Revoke,
+    /// Somebody who is no process of the drone was turned away at its socket.
+    Attest,
+    /// A drone may reach a repository, with these permissions; `reason` says by what.
+    Grant,
+    /// A drone may no longer reach a repository.
+    Withdraw,
+    /// The policy decided about something that the repository asks for; see `verdict`.
+    Policy,
+}
+
+/// What the policy decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A `[[policy]]` rule permits it here.
+    Allow,
+    /// Needless here: it went.
+    Strip,
+    /// Not from this repository.
+    Refuse,
 }
 
 /// One line. Only new fields may come.
@@ -73,8 +93,11 @@ pub struct Line<'a> {
     pub permissions: Option<&'a Permissions>,
     /// The first digits of its SHA-256.
     pub token_sha256_prefix: Option<&'a str>,
-    /// Why it was refused.
+    /// Why it was refused; by what it was granted.
     pub reason: Option<String>,
+    /// What the policy decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
     /// Lines on this drone's requests that were left out before this one.
     #[serde(skip_serializing_if = "is_zero")]
     pub left_out: u64,
@@ -97,15 +120,27 @@ impl<'a> Line<'a> {
             permissions: None,
             token_sha256_prefix: None,
             reason: None,
+            verdict: None,
             left_out: 0,
         }
     }
 
+    fn text(&self) -> Option<String> {
+        let mut text = serde_json::to_string(self).ok()?;
+        text.push('\n');
+        Some(text)
+    }
+
     /// With the digits of `sha256` that a line shows.
     pub fn token(mut self, sha256: &'a str) -> Self {
-        self.token_sha256_prefix = sha256.get(..PREFIX);
+        self.token_sha256_prefix = prefix(sha256);
         self
     }
+}
+
+/// The digits of a token's SHA-256 that a line shows.
+pub fn prefix(sha256: &str) -> Option<&str> {
+    sha256.get(..PREFIX)
 }
 
 #[derive(Debug)]
@@ -114,10 +149,18 @@ struct Share {
     left_out: u64,
 }
 
+/// What the writing thread is given.
+#[derive(Debug)]
+enum Entry {
+    Line(String),
+    /// Told when every line before it is on disk.
+    Written(oneshot::Sender<()>),
+}
+
 /// The audit log.
 #[derive(Debug)]
 pub struct Audit {
-    sender: Mutex<Option<mpsc::Sender<String>>>,
+    sender: Mutex<Option<mpsc::Sender<Entry>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     shares: Mutex<HashMap<DroneName, Share>>,
 }
@@ -129,22 +172,30 @@ impl Audit {
     /// When the file cannot be opened for appending.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut log = LogFile::open(path)?;
-        let (sender, mut lines) = mpsc::channel::<String>(QUEUE);
+        let (sender, mut entries) = mpsc::channel::<Entry>(QUEUE);
         let writer = std::thread::Builder::new()
             .name("audit".to_owned())
             .stack_size(128 << 10)
             .spawn(move || {
-                let mut batch = Vec::new();
-                while let Some(first) = lines.blocking_recv() {
+                while let Some(first) = entries.blocking_recv() {
                     // Who writes next need not wake this thread, and one sync does for all.
                     std::thread::sleep(GATHER);
-                    batch.push(first);
-                    while batch.len() < BATCH
-                        && let Ok(line) = lines.try_recv()
-                    {
-                        batch.push(line);
+                    let (mut batch, mut waiting) = (Vec::new(), Vec::new());
+                    let mut next = Some(first);
+                    while let Some(entry) = next.take() {
+                        match entry {
+                            Entry::Line(line) => batch.push(line),
+                            Entry::Written(told) => waiting.push(told),
+                        }
+                        if batch.len() < BATCH {
+                            next = entries.try_recv().ok();
+                        }
                     }
-                    log.append(batch.drain(..));
+                    log.append(batch.into_iter());
+                    for told in waiting {
+                        // Who does not wait any more need not be told.
+                        let _ = told.send(());
+                    }
                 }
             })?;
         Ok(Self {
@@ -155,21 +206,52 @@ impl Audit {
     }
 
     /// Writes a line down, after those before it. Waits when the disk is behind: nothing happens
-    /// that the log could not take.
-    pub async fn write(&self, mut line: Line<'_>) {
-        if matches!(line.event, Event::Token | Event::Refuse) {
+    /// that the log could not take. Whether the drone's share of the log had room for it.
+    pub async fn write(&self, mut line: Line<'_>) -> bool {
+        if matches!(line.event, Event::Token | Event::Refuse | Event::Attest) {
             match self.share(line.drone, line.at) {
                 Some(left_out) => line.left_out = left_out,
-                None => return,
+                None => return false,
             }
         }
         let sender = lock(&self.sender).clone();
-        let text = serde_json::to_string(&line);
-        if let (Some(sender), Ok(mut text)) = (sender, text) {
-            text.push('\n');
+        if let (Some(sender), Some(text)) = (sender, line.text()) {
             // Fails only when the thread is gone, which says so itself.
-            let _ = sender.send(text).await;
+            let _ = sender.send(Entry::Line(text)).await;
         }
+        true
+    }
+
+    /// Writes a line down and waits until it is on disk: for what must not happen without a trace.
+    pub async fn write_through(&self, line: Line<'_>) {
+        self.write(line).await;
+        let (told, written) = oneshot::channel();
+        let sender = lock(&self.sender).clone();
+        if let Some(sender) = sender
+            && sender.send(Entry::Written(told)).await.is_ok()
+        {
+            // Fails as above.
+            let _ = written.await;
+        }
+    }
+
+    /// Writes down that a drone gets a token, without a wait; `line` is made only when its share of
+    /// the log has room. `false` when the disk is behind: then it must not get it yet.
+    pub fn write_now<'a>(&self, drone: &'a DroneName, line: impl FnOnce(&mut Line<'a>)) -> bool {
+        let sender = lock(&self.sender).clone();
+        let permit = sender.as_ref().map(mpsc::Sender::try_reserve);
+        if let Some(Err(mpsc::error::TrySendError::Full(()))) = permit {
+            return false;
+        }
+        let mut told = Line::new(Event::Token, drone);
+        if let Some(left_out) = self.share(drone, told.at) {
+            told.left_out = left_out;
+            line(&mut told);
+            if let (Some(Ok(permit)), Some(text)) = (permit, told.text()) {
+                permit.send(Entry::Line(text));
+            }
+        }
+        true
     }
 
     /// Lines left out so far when this one may be written, `None` when it may not.
@@ -260,7 +342,7 @@ impl LogFile {
     fn rotate(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         for number in (0..KEPT).rev() {
-            match std::fs::rename(self.numbered(number), self.numbered(number + 1)) {
+            match std::fs::rename(numbered(&self.path, number), numbered(&self.path, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -268,14 +350,19 @@ impl LogFile {
         *self = Self::open(&self.path)?;
         Ok(())
     }
+}
 
-    fn numbered(&self, number: u32) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        if number > 0 {
-            name.push(format!(".{number}"));
-        }
-        name.into()
+/// Every file that the log at `path` may have, the present one first.
+pub fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..=KEPT).map(move |number| numbered(path, number))
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    if number > 0 {
+        name.push(format!(".{number}"));
     }
+    name.into()
 }
 
 #[cfg(test)]

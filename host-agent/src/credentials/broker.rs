@@ -7,21 +7,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hatchery_protocol::wire::Permissions;
-use hatchery_protocol::{DroneName, RepoName};
+use hatchery_protocol::{DroneName, RepoId, RepoName};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::{Audit, Event, Line};
 use super::cache::{Answer, Cache, Landing};
-use super::forge::{Forge, ForgeError, MintRequest};
+use super::forge::{Forge, ForgeError, ForgeRepository, MintRequest};
 use super::grants::{self, Scope};
 use super::installations::Installations;
 use super::permissions;
+use super::refusals::Refusals;
 use super::revoke::Revoker;
 use super::token::{Live, TokenError};
 use super::vault::{Left, Vault};
-use crate::records::{ForgeRepoId, Grant, Record, RecordStore};
+use crate::records::{Grant, Record, RecordStore};
 
 /// How often tokens in use are looked over for a refresh.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -32,14 +33,15 @@ const DRAIN: Duration = Duration::from_secs(5);
 
 /// The broker of all drones' tokens.
 pub struct Broker<F> {
-    forge: Arc<F>,
-    records: Arc<RecordStore>,
+    pub(super) forge: Arc<F>,
+    pub(super) records: Arc<RecordStore>,
     audit: Arc<Audit>,
-    installations: Installations<F>,
+    pub(super) installations: Installations<F>,
+    pub(super) refusals: Mutex<Refusals>,
     cache: Mutex<Cache>,
     revoker: Revoker<F>,
     vault: Arc<Vault>,
-    tasks: TaskTracker,
+    pub(super) tasks: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -52,8 +54,19 @@ impl<F: Forge> Broker<F> {
             Revoker::new(Arc::clone(&forge), Arc::clone(&audit), tasks.clone(), stop.clone())
                 .with_vault(Arc::clone(&vault));
         let installations = Installations::new(Arc::clone(&forge));
-        let cache = Mutex::default();
-        Arc::new(Self { forge, records, audit, installations, cache, revoker, vault, tasks, stop })
+        let (cache, refusals) = (Mutex::default(), Mutex::default());
+        Arc::new(Self {
+            forge,
+            records,
+            audit,
+            installations,
+            refusals,
+            cache,
+            revoker,
+            vault,
+            tasks,
+            stop,
+        })
     }
 
     /// Where live tokens are kept beyond the end of this process.
@@ -72,34 +85,27 @@ impl<F: Forge> Broker<F> {
         }
     }
 
-    /// What a request for `names` is for; none: the drone's own repository.
+    /// Finds a repository on its forge. The forge takes a token for that, which must be taken back
+    /// even if whoever asked does not wait for the answer.
     ///
     /// # Errors
-    /// [`TokenError::NotGranted`], without a call to the forge.
-    pub fn scope(&self, record: &Record, names: &[RepoName]) -> Result<Scope, TokenError> {
-        let Some(primary) = grants::primary(record) else {
-            return Err(TokenError::NoGrants(record.drone.clone()));
-        };
-        if names.is_empty() {
-            let alone = grants::companions(record, primary).next().is_none();
-            return Ok(if alone {
-                Scope::Repositories(vec![primary.repo_id])
-            } else {
-                Scope::Primary
-            });
-        }
-        let mut ids: Vec<ForgeRepoId> = Vec::with_capacity(names.len());
-        for name in names {
-            let now = |id| self.installations.name_now(&record.repo.host, id);
-            let grant = grants::find(record, name, now).ok_or_else(|| TokenError::NotGranted {
-                drone: record.drone.clone(),
-                repo: name.clone(),
-            })?;
-            ids.push(grant.repo_id);
-        }
-        ids.sort_unstable();
-        ids.dedup();
-        Ok(Scope::Repositories(ids))
+    /// As [`Forge::repository`].
+    pub async fn find(&self, repo: &RepoId) -> Result<ForgeRepository, ForgeError> {
+        let (forge, wanted) = (Arc::clone(&self.forge), repo.clone());
+        let finding = self.tasks.spawn(async move { forge.repository(&wanted).await });
+        let found = finding.await.unwrap_or_else(|error| {
+            let message = format!("the search for {repo} broke off: {error}");
+            Err(ForgeError::Unreachable { host: repo.host.clone(), message })
+        })?;
+        self.installations.found(&repo.host, &found);
+        Ok(found)
+    }
+
+    /// The token for `scope` that is there already, and good for so long that nothing needs to be
+    /// done about it. `None`: [`Broker::token_for`].
+    pub fn cached(&self, record: &Record, scope: &Scope, min_valid: Duration) -> Option<Arc<Live>> {
+        let (version, now) = (record.grant_version, OffsetDateTime::now_utc());
+        self.cache().fresh(&record.drone, version, scope, min_valid, now)
     }
 
     /// A token for `scope` with more than `min_valid` of its life left, where the forge can be
@@ -193,8 +199,8 @@ impl<F: Forge> Broker<F> {
 
     async fn mint_once(&self, record: &Record, scope: &Scope) -> Result<Live, TokenError> {
         let request = self.request(record, scope).await?;
-        let minted = self.forge.mint(&request).await.map_err(forge_error(&record.repo.name))?;
-        self.installations.learn(&request.host, &minted.repositories);
+        let minted = self.forge.mint(&request).await.map_err(forge_error(record.name_now()))?;
+        self.learn_names(record, &minted.repositories).await;
         Ok(Live::new(request.host, minted))
     }
 
@@ -264,12 +270,7 @@ impl<F: Forge> Broker<F> {
     /// Forgets a drone that is no more.
     pub fn remove(&self, drone: &DroneName) {
         self.cache().remove(drone);
-    }
-
-    /// What a granted repository is called now.
-    pub fn name_now(&self, record: &Record, grant: &Grant) -> RepoName {
-        let known = self.installations.name_now(&record.repo.host, grant.repo_id);
-        known.unwrap_or_else(|| grant.name.clone())
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner).remove(drone);
     }
 
     /// When the drone last got a token.
@@ -316,7 +317,7 @@ fn members<'a>(
     let none = || TokenError::NoGrants(record.drone.clone());
     match scope {
         Scope::Primary => {
-            let primary = grants::primary(record).ok_or_else(none)?;
+            let primary = record.primary().ok_or_else(none)?;
             Ok((primary, grants::companions(record, primary).collect()))
         }
         Scope::Repositories(ids) => {
@@ -356,7 +357,7 @@ mod tests {
         record: &Record,
         repositories: &[&str],
     ) -> Result<Arc<Live>, TokenError> {
-        let scope = broker.scope(record, &names(repositories))?;
+        let scope = grants::scope(record, &names(repositories))?;
         broker.token_for(record, &scope, MIN_VALID).await
     }
 
@@ -394,6 +395,26 @@ mod tests {
         let (answer, ()) = tokio::join!(second, async { gate.open() });
         assert!(answer.is_ok());
         assert_eq!(rig.forge.mints(), 1);
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_on_a_search_leaves_no_token() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let repo = rig.drone(&[("acme/web", WRITE)]).repo.clone();
+        let gate = rig.forge.hold_mint();
+        let searching = {
+            let broker = Arc::clone(&broker);
+            tokio::spawn(async move { broker.find(&repo).await.map(drop) })
+        };
+        gate.arrived().await;
+        searching.abort();
+        gate.open();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        broker.run(stop).await;
+        assert_eq!(rig.forge.mints(), 1);
+        assert!(rig.forge.state(|state| state.tokens.is_empty()), "it was taken back");
     }
 
     #[tokio::test]
@@ -441,7 +462,7 @@ mod tests {
         let rig = rig().await;
         let (broker, _audit) = broker(&rig);
         let record = rig.drone(&[("acme/web", WRITE)]);
-        let scope = broker.scope(&record, &[]).expect("a scope");
+        let scope = grants::scope(&record, &[]).expect("a scope");
         // One with less life left than is asked for, so that the forge is asked, in vain.
         let now = OffsetDateTime::now_utc();
         let answer = broker.cache().ask(&record.drone, 1, &scope, MIN_VALID, now);
@@ -533,6 +554,8 @@ mod tests {
         broker.clear(&record.drone);
         let moved = ask(&broker, &record, &["acme/web"]).await.expect("by its old name");
         assert_eq!(moved.repository_list(), "other/site");
+        let record = rig.records.find(&record.drone).expect("the record");
+        assert_eq!(record.name_now().to_string(), "other/site", "as the mint told");
         let by_new_name = ask(&broker, &record, &["other/site"]).await.expect("by its new name");
         assert_eq!(by_new_name.sha256, moved.sha256);
     }

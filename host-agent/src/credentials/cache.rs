@@ -98,6 +98,25 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// What a request gets without anything else to do: a token that stays good beyond `min_valid`
+    /// and needs no refresh. `None`: [`Cache::ask`].
+    pub fn fresh(
+        &mut self,
+        drone: &DroneName,
+        version: u64,
+        scope: &Scope,
+        min_valid: Duration,
+        now: OffsetDateTime,
+    ) -> Option<Arc<Live>> {
+        let shelf = self.shelves.get_mut(drone).filter(|shelf| shelf.version == version)?;
+        let (_, entry) = shelf.entries.iter_mut().find(|(known, _)| known == scope)?;
+        let needed = min_valid.min(MIN_VALID_MAX) + REFRESH_AHEAD;
+        let live = entry.live.as_ref().filter(|live| live.expires_at - now > needed)?;
+        entry.used_at = now;
+        shelf.last_token_at = Some(now);
+        Some(Arc::clone(live))
+    }
+
     /// Decides what a request gets.
     ///
     /// # Errors

@@ -75,7 +75,9 @@ pub enum ForgeError {
         host: ForgeHost,
         /// The repository asked for.
         repo: RepoName,
-        /// The page on which the App is installed, where it is known.
+        /// Whether the App is installed on the account, but not (or not visibly) on this repository.
+        installed: bool,
+        /// The page on which that is changed, where it is known.
         install_url: Option<String>,
     },
     /// The installation is gone or does not cover a repository any more: find it again.
@@ -138,10 +140,13 @@ pub trait Forge: Send + Sync + 'static {
         repo: &RepoId,
     ) -> impl Future<Output = Result<ForgeRepository, ForgeError>> + Send;
 
-    /// Finds the installation that covers a repository, which may have been renamed since.
+    /// Finds the installation that covers a repository by its id, whatever it is called now; `name`
+    /// is what it was called last.
     fn installation(
         &self,
-        repo: &RepoId,
+        host: &ForgeHost,
+        id: ForgeRepoId,
+        name: &RepoName,
     ) -> impl Future<Output = Result<Installation, ForgeError>> + Send;
 
     /// Mints a token and compares the answer with the request.

@@ -3,6 +3,7 @@
 use hatchery_protocol::RepoName;
 
 use super::permissions::includes;
+use super::token::TokenError;
 use crate::records::{ForgeRepoId, Grant, Record};
 
 /// What one token is for. Repositories by id: a name can be re-created by somebody else.
@@ -15,9 +16,28 @@ pub enum Scope {
     Repositories(Vec<ForgeRepoId>),
 }
 
-/// The grant of the drone's own repository.
-pub fn primary(record: &Record) -> Option<&Grant> {
-    record.grants.iter().find(|grant| grant.repo_id == record.repo_id)
+/// What a request for `names` is for; none: the drone's own repository. Pure, so that nothing of the
+/// forge can come before it.
+///
+/// # Errors
+/// [`TokenError::NotGranted`].
+pub fn scope(record: &Record, names: &[RepoName]) -> Result<Scope, TokenError> {
+    let Some(primary) = record.primary() else {
+        return Err(TokenError::NoGrants(record.drone.clone()));
+    };
+    if names.is_empty() {
+        let alone = companions(record, primary).next().is_none();
+        return Ok(if alone { Scope::Repositories(vec![primary.repo_id]) } else { Scope::Primary });
+    }
+    let mut ids: Vec<ForgeRepoId> = Vec::with_capacity(names.len());
+    for name in names {
+        let not_granted =
+            || TokenError::NotGranted { drone: record.drone.clone(), repo: name.clone() };
+        ids.push(record.grant_named(name).ok_or_else(not_granted)?.repo_id);
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    Ok(Scope::Repositories(ids))
 }
 
 /// Grants other than the primary one that include every one of its permissions.
@@ -25,18 +45,6 @@ pub fn companions<'a>(record: &'a Record, primary: &'a Grant) -> impl Iterator<I
     record.grants.iter().filter(move |grant| {
         grant.repo_id != primary.repo_id && includes(&grant.permissions, &primary.permissions)
     })
-}
-
-/// The grant that a name stands for: as the record spells it, or as `now` says that the forge
-/// spells it since a rename. Either way it is the id that counts.
-pub fn find<'a>(
-    record: &'a Record,
-    name: &RepoName,
-    now: impl Fn(ForgeRepoId) -> Option<RepoName>,
-) -> Option<&'a Grant> {
-    let recorded = record.grants.iter().find(|grant| &grant.name == name);
-    recorded
-        .or_else(|| record.grants.iter().find(|grant| now(grant.repo_id).as_ref() == Some(name)))
 }
 
 #[cfg(test)]
@@ -52,10 +60,8 @@ mod tests {
         let host = "github.com".parse().expect("a host");
         let grants: Vec<Grant> = grants
             .iter()
-            .map(|(repo_id, name, pairs)| Grant {
-                repo_id: *repo_id,
-                name: name.parse().expect("a name"),
-                permissions: permissions(pairs),
+            .map(|(repo_id, name, pairs)| {
+                Grant::new(*repo_id, name.parse().expect("a name"), permissions(pairs))
             })
             .collect();
         let first = grants.first().expect("a grant");
@@ -71,22 +77,10 @@ mod tests {
     const READ: &[(&str, &str)] = &[("contents", "read"), ("metadata", "read")];
 
     #[test]
-    fn a_repository_is_found_under_its_old_and_its_new_name() {
-        let record = record(&[(7, "acme/web", WRITE), (8, "acme/api", READ)]);
-        let now = |id| (id == 8).then(|| "acme/backend".parse().expect("a name"));
-        for (text, id) in
-            [("ACME/web", Some(7)), ("acme/api", Some(8)), ("acme/backend", Some(8)), ("a/b", None)]
-        {
-            let name = text.parse().expect("a name");
-            assert_eq!(find(&record, &name, now).map(|grant| grant.repo_id), id, "{text}");
-        }
-    }
-
-    #[test]
     fn only_grants_with_all_of_the_primarys_permissions_go_with_it() {
         let record =
             record(&[(7, "acme/web", WRITE), (8, "acme/api", READ), (9, "acme/docs", WRITE)]);
-        let primary = primary(&record).expect("the primary");
+        let primary = record.primary().expect("the primary");
         let ids: Vec<_> = companions(&record, primary).map(|grant| grant.repo_id).collect();
         assert_eq!(ids, [9]);
     }

@@ -1,13 +1,13 @@
-//! Which installation covers a repository, and what repositories are called now: discovered when
-//! first needed and kept for an hour, so that adding an organisation needs no restart.
+//! Which installation covers a repository: discovered by its id when first needed and kept for an
+//! hour, so that adding an organisation needs no restart. And when the forge last told its name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hatchery_protocol::{ForgeHost, RepoId, RepoName};
+use hatchery_protocol::ForgeHost;
 
-use super::forge::{Forge, ForgeError, Installation};
+use super::forge::{Forge, ForgeError, ForgeRepository, Installation};
 use crate::records::{ForgeRepoId, Grant};
 
 /// How long what was found is believed: without webhooks, permissions that an owner accepted or a
@@ -19,7 +19,9 @@ type Key = (ForgeHost, ForgeRepoId);
 #[derive(Default)]
 struct Known {
     installations: HashMap<Key, (Installation, Instant)>,
-    names: HashMap<Key, RepoName>,
+    named: HashMap<Key, Instant>,
+    /// Not found when last looked for.
+    lost: HashMap<Key, Instant>,
 }
 
 /// What was found, by repository id.
@@ -40,41 +42,58 @@ impl<F: Forge> Installations<F> {
     /// As [`Forge::installation`].
     pub async fn of(&self, host: &ForgeHost, grant: &Grant) -> Result<Installation, ForgeError> {
         let key = (host.clone(), grant.repo_id);
-        let name = {
-            let known = self.lock();
-            if let Some((installation, found_at)) = known.installations.get(&key)
-                && found_at.elapsed() < BELIEVED
-            {
-                return Ok(installation.clone());
-            }
-            known.names.get(&key).unwrap_or(&grant.name).clone()
-        };
-        let found = self.forge.installation(&RepoId { host: host.clone(), name }).await?;
+        if let Some((installation, found_at)) = self.lock().installations.get(&key)
+            && found_at.elapsed() < BELIEVED
+        {
+            return Ok(installation.clone());
+        }
+        let found = self.forge.installation(host, grant.repo_id, &grant.name).await?;
         self.lock().installations.insert(key, (found.clone(), Instant::now()));
         Ok(found)
+    }
+
+    /// Notes what a search found.
+    pub fn found(&self, host: &ForgeHost, repository: &ForgeRepository) {
+        let key = (host.clone(), repository.id);
+        let id = repository.installation;
+        let permissions = repository.installation_permissions.clone();
+        let mut known = self.lock();
+        known.installations.insert(key.clone(), (Installation { id, permissions }, Instant::now()));
+        known.lost.remove(&key);
+        known.named.insert(key, Instant::now());
+    }
+
+    /// Notes that this was looked for in vain.
+    pub fn lost(&self, host: &ForgeHost, id: ForgeRepoId) {
+        self.lock().lost.insert((host.clone(), id), Instant::now());
     }
 
     /// Forgets where these are: the forge said that it was wrong.
     pub fn forget<'a>(&self, host: &ForgeHost, grants: impl IntoIterator<Item = &'a Grant>) {
         let mut known = self.lock();
         for grant in grants {
-            let key = (host.clone(), grant.repo_id);
-            known.installations.remove(&key);
-            known.names.remove(&key);
+            known.installations.remove(&(host.clone(), grant.repo_id));
         }
     }
 
-    /// Notes what the forge calls these now.
-    pub fn learn(&self, host: &ForgeHost, names: &BTreeMap<ForgeRepoId, RepoName>) {
+    /// Notes that the forge just told the names of these.
+    pub fn named(&self, host: &ForgeHost, ids: impl IntoIterator<Item = ForgeRepoId>) {
         let mut known = self.lock();
-        for (id, name) in names {
-            known.names.insert((host.clone(), *id), name.clone());
+        for id in ids {
+            let key = (host.clone(), id);
+            known.lost.remove(&key);
+            known.named.insert(key, Instant::now());
         }
     }
 
-    /// What a repository is called now, where a mint has told.
-    pub fn name_now(&self, host: &ForgeHost, id: ForgeRepoId) -> Option<RepoName> {
-        self.lock().names.get(&(host.clone(), id)).cloned()
+    /// Whether the forge did not tell a repository's name for so long, and may tell it now.
+    pub fn may_be_renamed(&self, host: &ForgeHost, grant: &Grant, fresh: Duration) -> bool {
+        let key = (host.clone(), grant.repo_id);
+        let known = self.lock();
+        let within = |moments: &HashMap<Key, Instant>, limit| {
+            moments.get(&key).is_some_and(|at| at.elapsed() < limit)
+        };
+        !within(&known.named, fresh) && !within(&known.lost, BELIEVED)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -10,15 +10,18 @@ mod budget;
 mod cache;
 mod cgroup;
 pub mod forge;
-mod grants;
+pub(crate) mod grants;
 mod installations;
 pub mod keeper;
 mod kept_sockets;
 pub mod permissions;
+mod refusals;
+mod renames;
 mod revoke;
 mod socket;
 mod succession;
 pub mod token;
+pub mod trail;
 mod vault;
 
 use std::collections::{BTreeMap, HashMap};
@@ -38,10 +41,10 @@ pub use budget::Budget;
 pub use forge::{Forge, ForgeError, ForgeRepository};
 
 use crate::config::Config;
-use crate::records::{Record, RecordStore};
+use crate::records::{Grant, Record, RecordStore};
 use crate::secret::Token;
 use attest::{Attested, Refusal};
-use audit::{Audit, Event, Line};
+use audit::{Audit, Event, Line, Verdict};
 use broker::Broker;
 use keeper::{Keeper, Kept};
 use kept_sockets::KeptSockets;
@@ -153,7 +156,7 @@ impl<F: Forge> Credentials<F> {
     /// # Errors
     /// As [`Forge::repository`].
     pub async fn resolve(&self, repo: &RepoId) -> Result<ForgeRepository, ForgeError> {
-        self.forge.repository(repo).await
+        self.broker.find(repo).await
     }
 
     /// Makes the drone's socket directory and listens on its socket. A drone that has one already
@@ -236,7 +239,7 @@ impl<F: Forge> Credentials<F> {
             let host = self.config.default_forge().clone();
             return Err(ForgeError::InstallationGone { host, message });
         };
-        let wanted = [record.repo.name.clone()];
+        let wanted = [record.name_now().clone()];
         let live = self.token_for(&record, None, &wanted, MIN_VALID).await.map_err(|error| {
             error.into_forge_error(record.repo.host.clone(), record.repo.name.clone())
         })?;
@@ -273,6 +276,23 @@ impl<F: Forge> Credentials<F> {
         self.token_for(peer.record(), Some(peer.pid()), repositories, min_valid).await
     }
 
+    /// The same where it is in the cache and nothing has to be waited for: neither the forge nor
+    /// the audit log. `None`: [`Credentials::token`] decides.
+    pub fn cached(
+        &self,
+        peer: &Attested,
+        repositories: &[RepoName],
+        min_valid: Duration,
+    ) -> Option<Arc<Live>> {
+        let record = peer.record();
+        let scope = grants::scope(record, repositories).ok()?;
+        let live = self.broker.cached(record, &scope, min_valid)?;
+        let told = self.audit.write_now(&record.drone, |line| {
+            tell(line, record, Some(peer.pid()), &live);
+        });
+        told.then_some(live)
+    }
+
     async fn token_for(
         &self,
         record: &Record,
@@ -280,23 +300,20 @@ impl<F: Forge> Credentials<F> {
         repositories: &[RepoName],
         min_valid: Duration,
     ) -> Result<Arc<Live>, TokenError> {
-        let answer = match self.broker.scope(record, repositories) {
+        let answer = match grants::scope(record, repositories) {
             Ok(scope) => self.broker.token_for(record, &scope, min_valid).await,
             Err(error) => Err(error),
         };
         let event = if answer.is_ok() { Event::Token } else { Event::Refuse };
         let mut line = Line::new(event, &record.drone);
-        line.container = record.container_id.as_deref();
-        line.pid = pid;
         match &answer {
-            Ok(live) => {
-                line = line.token(&live.sha256);
-                line.repository = Some(live.repository_list());
-                line.permissions = Some(&live.permissions);
-            }
+            Ok(live) => tell(&mut line, record, pid, live),
             Err(error) => {
+                line.container = record.container_id.as_deref();
+                line.pid = pid;
                 line.repository = Some(token::list(repositories));
                 line.reason = Some(error.to_string());
+                self.broker.was_refused(record, repositories, error);
             }
         }
         self.audit.write(line).await;
@@ -316,28 +333,64 @@ impl<F: Forge> Credentials<F> {
 
     /// Writes down that somebody was turned away at a drone's socket.
     pub async fn refused(&self, drone: &DroneName, pid: Option<u32>, refusal: &Refusal) {
-        tracing::warn!(%drone, pid, %refusal, "a caller was turned away");
-        let mut line = Line::new(Event::Refuse, drone);
+        let mut line = Line::new(Event::Attest, drone);
         line.pid = pid;
         line.reason = Some(refusal.to_string());
+        // Who floods the audit log must not flood this one instead.
+        if self.audit.write(line).await {
+            tracing::warn!(%drone, pid, %refusal, "a caller was turned away");
+        }
+    }
+
+    /// Writes down that `grant` is in the drone's record from now on, and waits until that is on
+    /// disk: call it before the record changes. `by` is what granted it.
+    pub async fn granting(&self, record: &Record, grant: &Grant, by: &str) {
+        self.about_grant(Event::Grant, record, grant, by).await;
+        self.broker.granted(&record.drone, &grant.name);
+    }
+
+    /// Writes down that `grant` is taken away, as [`Credentials::granting`] does.
+    pub async fn withdrawing(&self, record: &Record, grant: &Grant, by: &str) {
+        self.about_grant(Event::Withdraw, record, grant, by).await;
+    }
+
+    async fn about_grant(&self, event: Event, record: &Record, grant: &Grant, by: &str) {
+        let mut line = Line::new(event, &record.drone);
+        line.container = record.container_id.as_deref();
+        line.repository = Some(grant.name.to_string());
+        line.permissions = Some(&grant.permissions);
+        line.reason = Some(by.to_owned());
+        self.audit.write_through(line).await;
+    }
+
+    /// Writes down what the policy decided about something that the drone's repository asks for.
+    pub async fn judged(&self, record: &Record, verdict: Verdict, what: String) {
+        let mut line = Line::new(Event::Policy, &record.drone);
+        line.repository = Some(record.name_now().to_string());
+        line.verdict = Some(verdict);
+        line.reason = Some(what);
         self.audit.write(line).await;
+    }
+
+    /// What the drone was refused since then, the newest last.
+    pub fn refused_since(&self, drone: &DroneName, then: OffsetDateTime) -> Vec<RepoName> {
+        self.broker.refused_since(drone, then)
     }
 
     /// What the drone is told about itself. Works while the forge is down.
     pub async fn identity(&self, peer: &Attested) -> Identity {
         let record = peer.record();
         let host = &record.repo.host;
-        let primary = grants::primary(record);
         let others = record.grants.iter().filter(|grant| grant.repo_id != record.repo_id);
-        let granted = primary.into_iter().chain(others).map(|grant| {
-            let name = self.broker.name_now(record, grant);
+        let granted = record.primary().into_iter().chain(others).map(|grant| GrantedRepo {
             // An App is installed once on each account, so the account stands for it.
-            let installation = format!("{host}/{}", name.owner().to_ascii_lowercase());
-            GrantedRepo { name, permissions: grant.permissions.clone(), installation }
+            installation: format!("{host}/{}", grant.name.owner().to_ascii_lowercase()),
+            name: grant.name.clone(),
+            permissions: grant.permissions.clone(),
         });
         Identity {
             drone: record.drone.clone(),
-            repo: primary.map_or(record.repo.name.clone(), |it| self.broker.name_now(record, it)),
+            repo: record.name_now().clone(),
             forge: host.clone(),
             git_url: self
                 .config
@@ -381,6 +434,15 @@ impl<F: Forge> Credentials<F> {
     fn open(&self) -> MutexGuard<'_, HashMap<DroneName, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Fills in a line on the token that a process of a drone gets; `None`: the host agent itself.
+fn tell<'a>(line: &mut Line<'a>, record: &'a Record, pid: Option<u32>, live: &'a Live) {
+    line.container = record.container_id.as_deref();
+    line.pid = pid;
+    line.repository = Some(live.repository_list());
+    line.permissions = Some(&live.permissions);
+    line.token_sha256_prefix = audit::prefix(&live.sha256);
 }
 
 /// Life that a token has left without being asked for more.

@@ -59,7 +59,8 @@ pub enum TokenError {
     NoGrants(DroneName),
     /// Refused before the forge was asked.
     #[error(
-        "{drone} was not granted {repo}; on the server: `hatchery repo connect {drone} {repo}`"
+        "{drone} was not granted {repo}; on the server: `hatchery repo connect {drone} {repo}`; \
+         if a granted repository was just renamed to it, try again in a minute"
     )]
     NotGranted {
         /// The drone.
@@ -115,7 +116,7 @@ impl TokenError {
             Self::Forge { source, .. } => Arc::unwrap_or_clone(source),
             Self::Busy { retry_after, .. } => ForgeError::RateLimited { host, retry_after },
             Self::NoGrants(_) | Self::NotGranted { .. } => {
-                ForgeError::NotFound { host, repo, install_url: None }
+                ForgeError::NotFound { host, repo, installed: false, install_url: None }
             }
             other @ (Self::ManyInstallations { .. }
             | Self::NoPermissions { .. }

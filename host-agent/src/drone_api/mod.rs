@@ -12,8 +12,11 @@
 
 mod listener;
 mod problem;
+mod prompt;
 mod query;
 mod routes;
 mod stream;
+mod thorough;
+mod turns;
 
-pub use listener::serve;
+pub use listener::start;

@@ -132,11 +132,11 @@ fn forge_refused(source: &ForgeError, detail: String) -> Refused {
         Refused::new(status, problem::FORGE, title, format!("{detail}{advice}"))
     };
     match source {
-        ForgeError::NotFound { install_url, .. } => {
-            let advice = match install_url {
-                Some(url) => format!("; install the App on it at {url}"),
-                None => "; install the App on it".to_owned(),
-            };
+        ForgeError::NotFound { install_url, installed, .. } => {
+            let what =
+                if *installed { "give the App access to it" } else { "install the App on it" };
+            let at = install_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+            let advice = format!("; {what}{at}");
             new(StatusCode::BAD_GATEWAY, "The forge does not know the repository", &advice)
         }
         ForgeError::InstallationGone { .. } => new(

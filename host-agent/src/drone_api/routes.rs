@@ -25,8 +25,38 @@ const BODY_MAX: usize = 4096;
 /// Longest time that one answer may take: two calls to a slow forge and some.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
 
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// What is answered with a token.
+pub struct Reply {
+    /// Its media type.
+    pub kind: &'static str,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// The answer to a `GET` of `target` where that is for a token in the cache and nothing has to be
+/// waited for. `None`: [`answer`] decides.
+pub fn cached<F: Forge>(
+    credentials: &Credentials<F>,
+    attested: &Attested,
+    target: &str,
+) -> Option<Reply> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    match path {
+        route::SEED_TOKEN => {
+            credentials.cached(attested, &[], MIN_VALID).map(|live| text_token(&live))
+        }
+        route::TOKEN => {
+            let query = TokenQuery::parse(query).ok()?;
+            let min_valid = query.min_valid.unwrap_or(MIN_VALID);
+            let live = credentials.cached(attested, &query.repositories, min_valid)?;
+            json_token(&live).ok()
+        }
+        _ => None,
+    }
+}
 
 /// Answers one request; never fails, because a refusal is an answer.
 pub async fn answer<F: Forge>(
@@ -57,7 +87,7 @@ async fn route<F: Forge>(
         (&Method::GET, route::SEED_TOKEN) => {
             let live = credentials.token(&attested, &[], MIN_VALID).await?;
             still(credentials, peer, &attested).await?;
-            Ok(reply(TEXT, Bytes::from_owner(Secret(Arc::clone(&live.token)))))
+            Ok(text_token(&live).into())
         }
         (&Method::GET, route::TOKEN) => {
             let query = TokenQuery::parse(head.uri.query().unwrap_or_default())
@@ -65,7 +95,7 @@ async fn route<F: Forge>(
             let min_valid = query.min_valid.unwrap_or(MIN_VALID);
             let live = credentials.token(&attested, &query.repositories, min_valid).await?;
             still(credentials, peer, &attested).await?;
-            token_reply(&live)
+            Ok(json_token(&live)?.into())
         }
         (&Method::POST, route::TOKEN_REJECTED) => {
             let rejected: TokenRejected = serde_json::from_slice(&body).map_err(|_| {
@@ -80,7 +110,7 @@ async fn route<F: Forge>(
             let identity = credentials.identity(&attested).await;
             let body = serde_json::to_vec(&identity)
                 .map_err(|_| Refused::internal("the identity does not serialize"))?;
-            Ok(reply(JSON, Bytes::from(body)))
+            Ok(Reply { kind: JSON, body: Bytes::from(body) }.into())
         }
         _ => Err(Refused::not_found()),
     }
@@ -134,9 +164,13 @@ async fn read_body(method: &Method, body: Incoming) -> Result<Bytes, Refused> {
         .map_err(|_| Refused::bad_request(format!("the body has at most {BODY_MAX} bytes")))
 }
 
-fn token_reply(live: &Live) -> Result<Response<Full<Bytes>>, Refused> {
+fn text_token(live: &Live) -> Reply {
+    Reply { kind: TEXT, body: Bytes::from_owner(Secret(Arc::clone(&live.token))) }
+}
+
+fn json_token(live: &Live) -> Result<Reply, Refused> {
     let failed = || Refused::internal("the token does not serialize");
-    let reply_body = TokenReply {
+    let reply = TokenReply {
         token: live.token.expose().to_owned(),
         expires_at: live.expires_at.format(&Rfc3339).map_err(|_| failed())?,
         expires_at_unix: live.expires_at.unix_timestamp(),
@@ -146,18 +180,20 @@ fn token_reply(live: &Live) -> Result<Response<Full<Bytes>>, Refused> {
     };
     // Room for all of it, so that growing leaves no copy behind.
     let mut body = Zeroizing::new(Vec::with_capacity(live.token.expose().len() + 4096));
-    let written = serde_json::to_writer(&mut *body, &reply_body);
-    drop(Zeroizing::new(reply_body.token));
+    let written = serde_json::to_writer(&mut *body, &reply);
+    drop(Zeroizing::new(reply.token));
     written.map_err(|_| failed())?;
-    Ok(reply(JSON, Bytes::from_owner(body)))
+    Ok(Reply { kind: JSON, body: Bytes::from_owner(body) })
 }
 
-fn reply(kind: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, kind);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+impl From<Reply> for Response<Full<Bytes>> {
+    fn from(reply: Reply) -> Self {
+        let mut response = Response::new(Full::new(reply.body));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(reply.kind));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
 }
 
 /// A token as a body, without a copy of it.

@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -17,7 +18,7 @@ use tokio::net::UnixStream;
 use crate::credentials::attest::Peer;
 
 /// Bytes read at once: a request's head is seldom more than 200.
-const CHUNK: usize = 2048;
+pub const CHUNK: usize = 2048;
 
 /// The peer of one connection, shared between reading and answering.
 #[derive(Debug, Clone)]
@@ -49,23 +50,36 @@ impl AttestedStream {
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        // Room for credentials and nothing else: the kernel closes descriptors that do not fit.
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
-        let mut control = RecvAncillaryBuffer::new(&mut space);
-        let mut buffers = [IoSliceMut::new(buffer)];
-        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-        let received = rustix::net::recvmsg(&self.stream, &mut buffers, &mut control, flags)?;
-        let mut writer = None;
-        for message in control.drain() {
-            if let RecvAncillaryMessage::ScmCredentials(credentials) = message {
-                writer = u32::try_from(credentials.pid.as_raw_pid()).ok();
-            }
-        }
-        if received.bytes > 0 {
+        let (count, writer) = receive(&self.stream, buffer, RecvFlags::empty())?;
+        if count > 0 {
             self.peer.lock().wrote(writer);
         }
-        Ok(received.bytes)
+        Ok(count)
     }
+}
+
+/// Reads what is there, and who wrote it; `None`: the kernel does not say.
+///
+/// # Errors
+/// Among others when nothing is there yet.
+pub fn receive(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+    flags: RecvFlags,
+) -> io::Result<(usize, Option<u32>)> {
+    // Room for credentials and nothing else: the kernel closes descriptors that do not fit.
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut buffers = [IoSliceMut::new(buffer)];
+    let flags = flags | RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket, &mut buffers, &mut control, flags)?;
+    let mut writer = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmCredentials(credentials) = message {
+            writer = u32::try_from(credentials.pid.as_raw_pid()).ok();
+        }
+    }
+    Ok((received.bytes, writer))
 }
 
 impl Read for AttestedStream {

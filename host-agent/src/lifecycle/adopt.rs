@@ -30,7 +30,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 format!("{} is another repository than when {drone} was made", claim.repo);
             return Err(Failure::new(FailureKind::Refused, message));
         }
-        self.take_in(&container, &claim, &found).await?;
+        self.take_in(&container, &claim, &found, "adopt").await?;
         self.status_of(drone).await
     }
 
@@ -45,7 +45,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let Ok(_claimed) = self.operations.begin_now(&drone, HOUSEKEEPING) else { return };
         match self.credentials.resolve(&claim.repo).await {
             Ok(found) if found.id == claim.repo_id && found.name == claim.repo.name => {
-                match self.take_in(container, &claim, &found).await {
+                match self.take_in(container, &claim, &found, "seal").await {
                     Ok(()) => tracing::info!(%drone, "its lost record is made again"),
                     Err(error) => tracing::warn!(%drone, %error, "its record cannot be made again"),
                 }
@@ -60,15 +60,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         container: &Container,
         claim: &Claim,
         found: &ForgeRepository,
+        by: &str,
     ) -> Result<(), Failure> {
-        let wanted = &self.config.drone.permissions;
+        let wanted = self.config.permissions_for(&found.name);
         let (permissions, _) = spawn::within(wanted, &found.installation_permissions);
-        let grant = Grant { repo_id: found.id, name: found.name.clone(), permissions };
+        let grant = Grant::new(found.id, found.name.clone(), permissions);
         let record = Record {
             drone: claim.drone.clone(),
             repo: claim.repo.clone(),
             repo_id: claim.repo_id,
-            grants: vec![grant],
+            grants: vec![grant.clone()],
             grant_version: 1,
             desired: Desired::Running,
             container_id: Some(container.id.clone()),
@@ -77,6 +78,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             choices: SpawnChoices::default(),
             created_at: OffsetDateTime::now_utc(),
         };
+        self.credentials.granting(&record, &grant, by).await;
         self.change_records(move |records| records.create(record)).await?;
         self.credentials.open_drone(&claim.drone).await.map_err(|error| {
             let message = format!("cannot make the socket of {}", claim.drone);

@@ -94,6 +94,7 @@ mod tests {
             free_memory_floor: 100 * MIB,
             free_disk_floor: 100 * MIB,
             build_concurrency: 1,
+            hook_timeout: std::time::Duration::from_secs(60),
         };
         let plenty = Free { memory_bytes: u64::MAX, disk_bytes: u64::MAX };
         assert!(check(&limits, 1, plenty).is_ok());

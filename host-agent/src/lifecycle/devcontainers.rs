@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
+use crate::config::format_duration;
+
 /// Something that a child process said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutputLine {
@@ -34,6 +36,8 @@ pub struct BuildRequest {
     pub features: Map<String, Value>,
     /// The configuration carries a lock file, which is obeyed.
     pub lock_file: bool,
+    /// A file for notes of what a build leaves behind: [`Devcontainers::sweep`] takes them.
+    pub notes: PathBuf,
     /// How long it may take.
     pub limit: Duration,
 }
@@ -66,8 +70,11 @@ pub struct HooksRequest {
     pub container: String,
     /// Compose project, where there is one.
     pub project: Option<String>,
-    /// How long they may take.
-    pub limit: Duration,
+    /// How long each of them may take.
+    pub hook_limit: Duration,
+    /// What runs them in the container, so that what they start outlives them; words with a space
+    /// between. `None`: nothing does.
+    pub runner: Option<String>,
 }
 
 /// Why the CLI did not do it.
@@ -86,6 +93,22 @@ pub enum DevcontainerError {
         command: &'static str,
         /// How long it was waited for.
         limit: Duration,
+    },
+    /// A hook took too long: it is waited for no more.
+    #[error("{hook} did not end within {}", format_duration(*limit))]
+    Hook {
+        /// `postCreateCommand` and the like.
+        hook: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// There is no Docker Compose, or one too old: the CLI's own words for that name neither.
+    #[error(
+        "a Compose file needs Docker Compose 2 or newer: `docker compose version` says {said:?}"
+    )]
+    NoCompose {
+        /// What the client said, its first line.
+        said: String,
     },
     /// It cannot be run.
     #[error("cannot run {program}")]
@@ -108,12 +131,26 @@ pub trait Devcontainers {
         output: Output,
     ) -> impl Future<Output = Result<(), DevcontainerError>> + Send;
 
+    /// Sees that Compose is there.
+    ///
+    /// # Errors
+    /// [`DevcontainerError::NoCompose`].
+    fn check_compose(&self) -> impl Future<Output = Result<(), DevcontainerError>> + Send;
+
     /// Creates and starts a Compose drone without running hooks; returns the container's id.
     fn up(
         &self,
         request: &UpRequest,
         output: Output,
     ) -> impl Future<Output = Result<String, DevcontainerError>> + Send;
+
+    /// Removes what a build that was cut off noted in `notes` and nothing needs. Others do so
+    /// themselves.
+    fn sweep(&self, notes: &Path) -> impl Future<Output = ()> + Send;
+
+    /// Whether `image` is a name that the CLI gave, on its own account, to something that it made of
+    /// the checkout at `workspace`.
+    fn is_byproduct(&self, image: &str, workspace: &Path) -> bool;
 
     /// Ends what a killed host agent left running on the stage at `workspace`: a build would go on
     /// and name its image after everything was cleaned up.

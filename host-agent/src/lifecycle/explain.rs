@@ -52,11 +52,12 @@ impl From<ForgeError> for Failure {
         };
         let failure = Self::new(kind, error.to_string());
         match error {
-            ForgeError::NotFound { install_url, host, .. } => {
-                failure.hint("check the spelling of owner/repo").hint(match install_url {
-                    Some(url) => format!("or install the App on it: {url}"),
-                    None => format!("or install the App on it, in its settings on {host}"),
-                })
+            ForgeError::NotFound { install_url, installed, host, repo } => {
+                let what = if installed { "add it to the repositories of" } else { "install" };
+                let page = install_url.unwrap_or_else(|| format!("in its settings on {host}"));
+                failure
+                    .hint("check the spelling of owner/repo")
+                    .hint(format!("or {what} the App on {}: {page}", repo.owner()))
             }
             ForgeError::InstallationGone { host, .. } => {
                 failure.hint(format!("install the App on the repository again, on {host}"))
@@ -107,6 +108,13 @@ impl From<DevcontainerError> for Failure {
                 .caused_by(source)
                 .hint("install it: `npm install -g @devcontainers/cli`")
                 .hint("is it elsewhere? set [programs] devcontainer"),
+            DevcontainerError::NoCompose { .. } => failure.hint(
+                "install it: docker-compose-plugin (Docker's own packages), docker-compose-v2 \
+                 (Ubuntu) or docker-compose (Debian 13 and newer)",
+            ),
+            DevcontainerError::Hook { .. } => {
+                failure.hint("does it wait for something? for more time set [limits] hook_timeout")
+            }
             DevcontainerError::Failed { .. } | DevcontainerError::Deadline { .. } => failure,
         }
     }

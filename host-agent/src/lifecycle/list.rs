@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use hatchery_protocol::DroneName;
+use hatchery_protocol::{DroneName, RepoId};
 
 use super::engine::{Container, ContainerDetail, ContainerEngine, RunState, Usage};
 use super::failure::{Failure, FailureKind};
@@ -52,7 +52,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Option<DroneSummary> {
         let claim = container.and_then(|found| labels::claim(&found.labels, &self.seal));
         let (drone, repo) = match (record, claim) {
-            (Some(record), _) => (record.drone.clone(), record.repo.clone()),
+            (Some(record), _) => {
+                let (host, name) = (record.repo.host.clone(), record.name_now().clone());
+                (record.drone.clone(), RepoId { host, name })
+            }
             (None, Some(claim)) => (claim.drone, claim.repo),
             (None, None) => return None,
         };

@@ -21,6 +21,7 @@ mod burrow;
 mod compose_memo;
 mod exec_plan;
 mod explain;
+mod grants;
 mod journal;
 mod known;
 mod labels;
@@ -57,10 +58,10 @@ use engine::ContainerEngine;
 use journal::Journal;
 use known::Known;
 use operations::Operations;
-use request::{DroneRef, SlayRequest, SpawnRequest};
+use request::{ConnectRequest, DroneRef, SlayRequest, SpawnRequest};
 use seal::SealKey;
 use telling::{LogFile, Telling};
-use view::{DroneList, DroneStatus, Event, ExecPlan};
+use view::{DroneGrants, DroneList, DroneStatus, Event, ExecPlan};
 
 /// Everything that can be done to drones.
 pub struct Lifecycle<F, E> {
@@ -118,18 +119,20 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         match drone {
             // Unknown containers have no record, yet a name that `adopt` and `slay` take.
             DroneRef::Name(name) => Ok(name.clone()),
-            DroneRef::Repo(repo) => self
-                .records
-                .all()
-                .iter()
-                .find(|record| record.repo == *repo)
-                .map(|record| record.drone.clone())
-                .or_else(|| DroneName::natural(&repo.name))
-                .ok_or_else(|| explain::no_drone(drone)),
+            DroneRef::Repo(repo) => {
+                let all = self.records.all();
+                let here = || all.iter().filter(|record| record.repo.host == repo.host);
+                here()
+                    .find(|record| *record.name_now() == repo.name)
+                    .or_else(|| here().find(|record| record.repo.name == repo.name))
+                    .map(|record| record.drone.clone())
+                    .or_else(|| DroneName::natural(&repo.name))
+                    .ok_or_else(|| explain::no_drone(drone))
+            }
         }
     }
 
-    /// Spawns a drone; rolls back when it fails or `progress` is cancelled.
+    /// Spawns a drone; rolls back when it fails or `progress` is cancelled. `None` after a dry run.
     ///
     /// # Errors
     /// What failed, after the rollback.
@@ -137,7 +140,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         &self,
         request: SpawnRequest,
         progress: Progress,
-    ) -> Result<DroneStatus, Failure> {
+    ) -> Result<Option<DroneStatus>, Failure> {
         let telling = Telling::new(progress, Arc::clone(&self.journal));
         Box::pin(self.spawn_drone(request, telling)).await
     }
@@ -193,6 +196,34 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.adopt_drone(drone).await
     }
 
+    /// What a drone reaches.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn repositories(&self, drone: &DroneName) -> Result<DroneGrants, Failure> {
+        self.grants_of(drone)
+    }
+
+    /// Lets a drone reach a repository, or changes how it does, from its next request on.
+    ///
+    /// # Errors
+    /// When there is no such drone or repository, or the App cannot give the permissions.
+    pub async fn connect(
+        &self,
+        drone: &DroneName,
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        self.connect_repo(drone, request).await
+    }
+
+    /// Takes a repository from a drone, and back what was minted for it.
+    ///
+    /// # Errors
+    /// When it is the drone's own, or was not connected.
+    pub async fn disconnect(&self, drone: &DroneName, repo: &str) -> Result<DroneGrants, Failure> {
+        self.disconnect_repo(drone, repo).await
+    }
+
     /// Every drone, known and unknown.
     ///
     /// # Errors
@@ -238,6 +269,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
+    /// Where the audit log lies.
+    pub fn audit_log(&self) -> PathBuf {
+        self.config.paths.audit()
+    }
+
     /// Every event from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.journal.subscribe()
@@ -249,8 +285,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let watching = self.watch(&shutdown);
         let measuring = self.measure_workspaces(&shutdown);
         tokio::join!(watching, measuring);
-        self.stopping.cancel();
+        self.stop();
         self.operations.idle().await;
+    }
+
+    /// Interrupts operations under way: they are rolled back, and say why.
+    pub fn stop(&self) {
+        self.stopping.cancel();
     }
 
     /// Changes a record, off the runtime's workers: it waits for the disk.

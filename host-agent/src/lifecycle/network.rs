@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use hatchery_protocol::DroneName;
 use sha2::{Digest as _, Sha256};
 
-use super::engine::{ContainerEngine, NetworkSpec};
+use super::engine::{ContainerEngine, EngineError, NetworkSpec, Tuning};
 use super::failure::{Failure, FailureKind};
 use super::{Lifecycle, labels};
 use crate::config::NetworkConfig;
@@ -20,14 +20,29 @@ pub const SHARED_NETWORK: &str = "hatchery";
 /// Name of its interface on the host.
 const SHARED_INTERFACE: &str = "hatchery0";
 
+/// Capabilities to write frames that the firewall does not read: whoever has one answers for its
+/// neighbours on a bridge (ARP), takes their traffic, or cuts them off.
+const FORGING: [&str; 3] = ["NET_RAW", "NET_ADMIN", "ALL"];
+
+/// The one of them that Docker gives every container.
+const RAW: &str = "NET_RAW";
+
 /// Bits of a Compose drone's network: 14 addresses.
 const SUBNET_BITS: u8 = 28;
+
+/// How often a free part of the pool is looked for.
+const ATTEMPTS: u32 = 5;
+
+/// In what Docker says of a network whose addresses another one has.
+const OVERLAPS: &str = "Pool overlaps";
 
 /// What the host's firewall shall keep drones from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardRules {
     /// Interfaces of the networks that drones are on.
     pub interfaces: Vec<String>,
+    /// The one among them whose drones are kept from each other.
+    pub shared: String,
     /// TCP ports of the host that stay reachable.
     pub host_ports: Vec<u16>,
     /// Resolvers of drones: their port 53 stays reachable, wherever they are.
@@ -58,6 +73,15 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         Ok(())
     }
 
+    /// Sees that the network of an image or Dockerfile drone is there.
+    pub(super) async fn ready_segment(&self, drone: &DroneName, on: &str) -> Result<(), Failure> {
+        if on == name(drone) {
+            self.ready_drone_network(drone).await
+        } else {
+            self.ready_network().await
+        }
+    }
+
     /// Brings the firewall to a configuration that has changed.
     pub async fn reconfigured(&self) {
         if let Err(failure) = self.ready_network().await {
@@ -65,10 +89,28 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
-    /// Makes the network of a Compose drone, in a free part of the pool.
+    /// Makes the network of a drone that has one of its own, in a free part of the pool.
     pub(super) async fn ready_drone_network(&self, drone: &DroneName) -> Result<(), Failure> {
         // Two drones must not take the same part.
         let turn = self.reserving.lock().await;
+        let mut attempt = 1;
+        while let Err(error) = self.take_part_of_pool(drone).await? {
+            // Whoever else makes networks was faster: what is free is looked for again.
+            if attempt == ATTEMPTS || !error.to_string().contains(OVERLAPS) {
+                return Err(error.into());
+            }
+            attempt += 1;
+        }
+        drop(turn);
+        self.guard_network().await;
+        Ok(())
+    }
+
+    /// Makes a drone's network in what is free now.
+    async fn take_part_of_pool(
+        &self,
+        drone: &DroneName,
+    ) -> Result<Result<(), EngineError>, Failure> {
         let taken: Vec<Subnet> = self
             .engine
             .networks(None)
@@ -91,10 +133,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             containers_talk: true,
             labels: labels::owned(drone),
         };
-        self.engine.ensure_network(&spec).await?;
-        drop(turn);
-        self.guard_network().await;
-        Ok(())
+        Ok(self.engine.ensure_network(&spec).await)
     }
 
     /// Brings the firewall to what the networks need, unless that was done already.
@@ -106,6 +145,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         });
         let rules = GuardRules {
             interfaces: [SHARED_INTERFACE.to_owned()].into_iter().chain(own).collect(),
+            shared: SHARED_INTERFACE.to_owned(),
             host_ports: self.config.network.host_ports.clone(),
             resolvers: resolvers(&self.config.network).await,
         };
@@ -127,7 +167,20 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     }
 }
 
-/// Name of a Compose drone's network.
+/// The network of an image or Dockerfile drone: the shared one, where nobody can forge what its
+/// neighbours send, else one of its own.
+pub(super) fn segment(drone: &DroneName, tuning: &Tuning) -> String {
+    let forges = |capability: &String| FORGING.contains(&capability.trim_start_matches("CAP_"));
+    let apart = tuning.privileged || tuning.cap_add.iter().any(forges);
+    if apart { name(drone) } else { SHARED_NETWORK.to_owned() }
+}
+
+/// The capabilities that a drone gives up on the network `on`.
+pub(super) fn forgone(on: &str) -> Option<String> {
+    (on == SHARED_NETWORK).then(|| RAW.to_owned())
+}
+
+/// Name of a drone's own network.
 pub(super) fn name(drone: &DroneName) -> String {
     format!("hatchery-{drone}")
 }
@@ -205,6 +258,23 @@ mod tests {
     fn resolvers_of_the_host_are_read_leniently() {
         let text = "# x\nsearch a\nnameserver 127.0.0.53\nnameserver 100.100.100.100\nnameserver\n";
         assert_eq!(nameservers(text), ["100.100.100.100".parse::<IpAddr>().expect("an address")]);
+    }
+
+    #[test]
+    fn whoever_can_forge_packets_has_no_neighbours() {
+        let drone = "acme-web".parse().expect("a name");
+        let with = |names: &[&str]| Tuning {
+            cap_add: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..Tuning::default()
+        };
+        for names in [&["NET_RAW"][..], &["CAP_NET_ADMIN"], &["SYS_PTRACE", "ALL"]] {
+            let on = segment(&drone, &with(names));
+            assert_eq!((on.as_str(), forgone(&on)), ("hatchery-acme-web", None), "{names:?}");
+        }
+        let privileged = Tuning { privileged: true, ..Tuning::default() };
+        assert_eq!(segment(&drone, &privileged), "hatchery-acme-web");
+        let on = segment(&drone, &with(&["SYS_PTRACE"]));
+        assert_eq!((on.as_str(), forgone(&on).as_deref()), (SHARED_NETWORK, Some("NET_RAW")));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::list::{observed, own_containers};
 use super::operations::HOUSEKEEPING;
 use super::phase::{self, Action};
 use super::progress::Progress;
-use super::stage::{Stage, remove_tree};
+use super::stage::Stage;
 use super::telling::Telling;
 use super::view::DroneState;
 use super::{Lifecycle, blocking, labels};
@@ -137,11 +137,15 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.boot(&container.id, clone, user).await
     }
 
-    /// Removes stages that no operation uses.
+    /// Removes stages that no operation uses. One that was cut off has its own clean-up, which ends
+    /// what still works in its stage first.
     pub(super) async fn drop_stages(&self) {
         let all = Stage::all(&self.config.paths);
-        if let Err(error) = blocking(move || remove_tree(&all)).await {
-            tracing::warn!(%error, "old stages are not removed");
+        for drone in blocking(move || Stage::staged(&all)).await {
+            let record = self.records.find(&drone);
+            if record.is_none_or(|record| record.operation.is_none()) {
+                self.drop_stage(&drone).await;
+            }
         }
     }
 
@@ -158,5 +162,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         if let Err(failure) = self.heal_rebuild(drone).await {
             tracing::error!(%drone, %failure, "the container of before is not back");
         }
+        self.drop_stage(drone).await;
     }
 }

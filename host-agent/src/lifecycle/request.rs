@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use hatchery_protocol::wire::Permissions;
 use hatchery_protocol::{DroneName, RepoId};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,22 @@ pub struct SpawnRequest {
     /// Keep a drone whose spawn failed, in state `failed`.
     #[serde(default)]
     pub keep_failed: bool,
+    /// Go no further than the policy, say what it found, and leave nothing behind.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `repo connect`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectRequest {
+    /// The repository, in any spelling that [`RepoId::parse`] takes; bare, on the drone's forge.
+    pub repo: String,
+    /// Exactly these, and `metadata: read`; `None`: the configured ones that the App has.
+    #[serde(default)]
+    pub permissions: Option<Permissions>,
+    /// Each of them at level `read`.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// `slay`.

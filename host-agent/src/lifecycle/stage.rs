@@ -11,6 +11,9 @@ use crate::config::Paths;
 /// Folder of a checkout that the devcontainer CLI takes local features from.
 const FOLDER: &str = ".devcontainer";
 
+/// Directories to be added to a workspace, in a stage.
+const ADDED: &str = "added";
+
 /// Where a drone's checkout lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stage {
@@ -38,9 +41,20 @@ impl Stage {
         Self::all(paths).join(drone.as_str())
     }
 
+    /// What a build for `drone` leaves behind is noted there.
+    pub fn notes(paths: &Paths, drone: &DroneName) -> PathBuf {
+        Self::root(paths, drone).join("leftovers")
+    }
+
     /// Everything staged for any drone.
     pub fn all(paths: &Paths) -> PathBuf {
         paths.cache().join("stage")
+    }
+
+    /// Drones with something below `all`.
+    pub fn staged(all: &Path) -> Vec<DroneName> {
+        let entries = std::fs::read_dir(all).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// The directory that holds nothing but the clone: what is copied into the volume.
@@ -83,6 +97,24 @@ impl Stage {
         link_tree(&self.clone_dir(), &self.checkout(), &mut extras)?;
         extras.submodules = self.clone_dir().join(".gitmodules").is_file();
         Ok(extras)
+    }
+
+    /// Makes those of `wanted` (relative, `/` between their parts) that the checkout does not have
+    /// below a directory of their own, as they have to lie in the workspace volume; `None`: it has
+    /// them all.
+    ///
+    /// # Errors
+    /// When one leaves the checkout or the cache directory cannot be written.
+    pub fn add_directories(&self, wanted: &[String]) -> io::Result<Option<PathBuf>> {
+        let (checkout, added) = (self.checkout(), self.root.join(ADDED));
+        remove_tree(&added)?;
+        for path in wanted.iter().filter(|path| !is_there(&checkout, path)) {
+            if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+                return Err(refused(path));
+            }
+            std::fs::create_dir_all(added.join(&self.repo).join(path))?;
+        }
+        Ok(added.exists().then_some(added))
     }
 
     /// Puts `text` at `path` (relative, `/` between its parts) of the checkout. What is there is
@@ -136,6 +168,20 @@ impl Stage {
 
 fn refused(path: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{path} leaves the checkout or is a link"))
+}
+
+/// Whether the checkout has `path`; a link on it counts, and is not followed.
+fn is_there(checkout: &Path, path: &str) -> bool {
+    let mut target = checkout.to_owned();
+    for part in path.split('/') {
+        target.push(part);
+        match std::fs::symlink_metadata(&target) {
+            Ok(metadata) if metadata.is_symlink() => return true,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// Removes a directory and all below it; none is fine.
@@ -230,6 +276,20 @@ mod tests {
         assert!(stage.write("out/passwd", "x").is_err());
         assert!(stage.write("../x", "x").is_err());
         assert!(stage.write("a/..", "x").is_err());
+    }
+
+    #[test]
+    fn only_directories_that_are_missing_are_added() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let stage = stage(&directory.path().join("stage"));
+        stage.copy_clone().expect("copied");
+        let add = |paths: &[&str]| {
+            stage.add_directories(&paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(add(&[".devcontainer"]).expect("nothing to do"), None);
+        let added = add(&[".devcontainer", "a/b"]).expect("made").expect("a tree");
+        assert!(added.join("web/a/b").is_dir() && !added.join("web/.devcontainer").exists());
+        assert!(add(&["../x"]).is_err() && add(&["a/../../x"]).is_err());
     }
 
     #[test]

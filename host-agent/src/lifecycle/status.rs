@@ -1,17 +1,23 @@
 //! `status`: one drone in detail, and what is wrong with it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hatchery_protocol::DroneName;
+use time::OffsetDateTime;
 
 use super::engine::ContainerEngine;
 use super::failure::Failure;
-use super::view::{DroneState, DroneStatus, DroneSummary, GrantView};
-use super::{Lifecycle, explain};
+use super::view::{DroneState, DroneStatus, DroneSummary};
+use super::{Lifecycle, explain, grants};
 use crate::credentials::Forge;
 
 /// Share of the memory limit, in percent, above which a drone is said to be nearly out of it.
 const NEARLY_FULL: u64 = 95;
+
+/// How long a repository that a drone asked for in vain is shown, and how many of them.
+const REFUSED_SHOWN: Duration = Duration::from_secs(24 * 60 * 60);
+const REFUSALS_SHOWN: usize = 5;
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) async fn status_of(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
@@ -32,15 +38,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             Some(pid) => self.engine.listening_ports(pid).await,
             None => vec![],
         };
-        let grants = record.iter().flat_map(|record| &record.grants).map(|grant| GrantView {
-            repo: grant.name.clone(),
-            repo_id: grant.repo_id,
-            permissions: grant.permissions.clone(),
-        });
+        let grants = record.as_deref().map(grants::views).unwrap_or_default();
         Ok(DroneStatus {
             image: detail.map(|detail| detail.container.image),
             ports,
-            grants: grants.collect(),
+            grants,
             last_token_at: self.credentials.last_token_at(drone),
             health: self.health(&summary),
             events: self.journal.of(drone),
@@ -73,6 +75,14 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             && used.saturating_mul(100) > limit.saturating_mul(NEARLY_FULL)
         {
             wrong.push(format!("it uses over {NEARLY_FULL} % of the memory that it may"));
+        }
+        let lately = OffsetDateTime::now_utc() - REFUSED_SHOWN;
+        for repo in self.credentials.refused_since(drone, lately).iter().rev().take(REFUSALS_SHOWN)
+        {
+            wrong.push(format!(
+                "it asked for {repo}, which it was not granted; \
+                 `hatchery repo connect {drone} {repo}` grants it"
+            ));
         }
         wrong.extend(self.known.what_is_wrong_with_the_network());
         wrong

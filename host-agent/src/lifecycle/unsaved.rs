@@ -26,7 +26,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// What would be lost, a line each; what cannot be checked counts.
     pub(super) async fn unsaved_work(&self, drone: &DroneName) -> Vec<String> {
         let volume = labels::workspace_volume(drone);
-        match self.engine.volumes(&labels::id_label(drone)).await {
+        match self.engine.volumes(Some(&labels::id_label(drone))).await {
             Ok(volumes) if !volumes.contains(&volume) => return vec![],
             Ok(_) => {}
             Err(error) => return vec![format!("its volumes cannot be listed: {error}")],
@@ -155,14 +155,21 @@ mod tests {
         findings(&text)
     }
 
+    /// Workspaces with the clone `web` of an empty repository.
+    fn workspaces(root: &std::path::Path) -> std::path::PathBuf {
+        let (origin, work) = (root.join("origin.git"), root.join("workspaces"));
+        std::fs::create_dir(&work).expect("made");
+        run(root, "git", &["init", "-q", "--bare", "-b", "main", "origin.git"]);
+        run(&work, "git", &["clone", "-q", &origin.to_string_lossy(), "web"]);
+        work
+    }
+
     #[test]
     fn everything_that_is_nowhere_else_is_found() {
         let root = tempfile::tempdir().expect("a directory");
-        let (origin, work) = (root.path().join("origin.git"), root.path().join("workspaces"));
-        std::fs::create_dir(&work).expect("made");
-        run(root.path(), "git", &["init", "-q", "--bare", "-b", "main", "origin.git"]);
-        run(&work, "git", &["clone", "-q", &origin.to_string_lossy(), "web"]);
+        let work = workspaces(root.path());
         let web = work.join("web");
+        assert_eq!(look(&work), Vec::<String>::new(), "before the first commit");
         std::fs::write(web.join("a"), "1").expect("written");
         run(&web, "git", &["add", "a"]);
         run(&web, "git", &["commit", "-qm", "first"]);
@@ -178,6 +185,39 @@ mod tests {
         for part in ["stash", "new file", "topic"] {
             assert!(lost.contains(part), "{part} is missing in: {lost}");
         }
+    }
+
+    #[test]
+    fn what_git_cannot_tell_or_is_told_to_hide_counts() {
+        let root = tempfile::tempdir().expect("a directory");
+        let work = workspaces(root.path());
+        let web = work.join("web");
+        std::fs::write(web.join("a"), "1").expect("written");
+        run(&web, "git", &["add", "a"]);
+        run(&web, "git", &["commit", "-qm", "first"]);
+        run(&web, "git", &["push", "-q", "origin", "HEAD:main"]);
+        let config = |arguments: &[&str]| {
+            run(&web, "git", &[&["config", "--file=.git/config"], arguments].concat());
+        };
+        std::fs::write(web.join("new"), "2").expect("written");
+        for (key, value) in [
+            ("status.showUntrackedFiles", "no"),
+            ("core.worktree", "/nonexistent"),
+            ("core.bare", "true"),
+            ("log.showSignature", "true"),
+        ] {
+            config(&[key, value]);
+            assert_eq!(look(&work), ["web: not committed: ?? new"], "{key}");
+            config(&["--unset", key]);
+        }
+        std::fs::remove_file(web.join("new")).expect("removed");
+        assert_eq!(look(&work), Vec::<String>::new());
+        let index = web.join(".git/index");
+        std::fs::write(&index, "broken").expect("written");
+        assert_eq!(look(&work), ["web: not committed: git cannot tell"]);
+        std::fs::remove_file(&index).expect("removed");
+        std::fs::write(web.join(".git/HEAD"), "broken").expect("written");
+        assert_eq!(look(&work), ["web: not readable by git"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::failure::Failure;
+use crate::policy::Report;
 
 /// A drone's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +89,18 @@ pub struct DroneStatus {
     pub events: Vec<Event>,
 }
 
+/// What a drone reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DroneGrants {
+    /// Its name.
+    pub drone: DroneName,
+    /// Its own repository's first.
+    pub grants: Vec<GrantView>,
+    /// What a change could not give of the configured permissions, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+}
+
 /// A grant as `status` shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantView {
@@ -97,6 +110,9 @@ pub struct GrantView {
     pub repo_id: u64,
     /// The permissions granted.
     pub permissions: Permissions,
+    /// The drone's own repository: cannot be disconnected.
+    #[serde(default)]
+    pub primary: bool,
 }
 
 /// A step of an operation; the names are fixed by the design ("Spawn").
@@ -190,6 +206,12 @@ pub enum EventKind {
     State {
         /// The new one.
         state: DroneState,
+    },
+    /// What the policy found, in a dry run.
+    Policy {
+        /// All of it, counted.
+        #[serde(flatten)]
+        report: Report,
     },
     /// The kernel killed it, or something in it, for memory.
     OutOfMemory,

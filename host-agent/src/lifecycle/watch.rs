@@ -100,7 +100,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
-    fn publish(&self, drone: &DroneName, kind: EventKind) {
+    pub(super) fn publish(&self, drone: &DroneName, kind: EventKind) {
         let at = OffsetDateTime::now_utc();
         self.journal.record(Event { at, drone: Some(drone.clone()), kind });
     }

@@ -10,7 +10,8 @@ use super::finding::Permit;
 use super::ledger::{Ledger, Place};
 use super::node::Node;
 use super::plan::{Form, Reference};
-use super::reference::judge_image;
+use super::privilege;
+use super::reference::{is_well_formed, judge_image};
 
 /// What a build is judged against.
 #[derive(Clone, Copy)]
@@ -50,7 +51,10 @@ pub fn judge_build(
         return None;
     };
     let mut staged = Map::from_iter([("dockerfile".to_owned(), json!(name))]);
-    let args = build_args(build, place, ledger);
+    let mut args = build_args(build, place, ledger);
+    let options = build.member("options").map(|member| {
+        judge_options(&member.value, &mut args, &place.inner(member.line, "options"), ledger)
+    });
     let context = build.value("context").or(legacy_context);
     let context_name = context.and_then(Node::text).unwrap_or(".");
     let context_place = place.inner(context.map_or(place.line.unwrap_or(1), |n| n.line), "context");
@@ -61,16 +65,14 @@ pub fn judge_build(
     let target = build.value("target").and_then(Node::text).map(str::to_owned);
     staged.extend(target.as_ref().map(|target| ("target".to_owned(), json!(target))));
     staged.extend((!args.is_empty()).then(|| ("args".to_owned(), json!(args))));
+    let options = options.filter(|options| !options.is_empty());
+    staged.extend(options.map(|options| ("options".to_owned(), json!(options))));
     for member in build.members() {
         let place = place.inner(member.line, &member.name);
         match member.name.as_str() {
-            "dockerfile" | "context" | "target" | "args" => {}
-            "options" => {
-                let options = judge_options(&member.value, &place, ledger);
-                staged.insert(member.name.clone(), json!(options));
-            }
+            "dockerfile" | "context" | "target" | "args" | "options" => {}
             "cacheFrom" => {
-                let caches = judge_caches(&member.value, scope, &place, ledger);
+                let caches = judge_caches(&member.value, &place, ledger);
                 staged.insert(member.name.clone(), json!(caches));
             }
             _ => ledger.refuse(&place, "not a build option that the policy knows"),
@@ -145,31 +147,43 @@ pub fn judge_dockerfile(
     if !stays_inside(&format!("{path}.dockerignore"), scope.checkout, place, ledger) {
         return None;
     }
-    judge_fetched(&text, path, args, scope, ledger)
+    let place_of = |line, instruction: &str| Place::new(path, line, instruction);
+    judge_fetched(&text, &place_of, args, scope, ledger)
 }
 
-/// Judges the images that a Dockerfile's text names.
+/// Judges the images that a Dockerfile's text names; `place_of` says where a line of it stands.
 pub fn judge_fetched(
     text: &str,
-    path: &str,
+    place_of: &dyn Fn(u32, &str) -> Place,
     args: &BTreeMap<String, String>,
     scope: BuildContext<'_>,
     ledger: &mut Ledger<'_>,
 ) -> Option<Vec<Reference>> {
     let mut references = vec![];
     let mut fine = true;
-    for one in dockerfile::fetched(text, args) {
-        let place = Place::new(path, one.line, one.instruction);
+    let (fetched, reaches) = dockerfile::read(text, args);
+    for one in fetched {
+        let place = place_of(one.line, one.instruction);
         match one.reference {
+            Ok(reference) if one.doubtful => {
+                // Most likely a line of a script. One that could be fetched is judged all the same.
+                fine &= !is_well_formed(&reference)
+                    || judge_image(&reference, &place, scope.is_local, ledger);
+            }
             Ok(reference) if judge_image(&reference, &place, scope.is_local, ledger) => {
                 references.push(Reference::Image(reference));
             }
             Ok(_) => fine = false,
+            Err(_) if one.doubtful => {}
             Err(reason) => {
                 ledger.refuse_whole(&place, reason);
                 fine = false;
             }
         }
+    }
+    for reach in reaches {
+        let place = place_of(reach.line, reach.instruction);
+        fine &= ledger.ask_whole(reach.permit, &place, reach.reason);
     }
     fine.then_some(references)
 }
@@ -185,8 +199,14 @@ fn stays_inside(path: &str, checkout: &Checkout, place: &Place, ledger: &mut Led
     }
 }
 
-/// `build.options`: arguments of `docker build`.
-fn judge_options(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Vec<String> {
+/// `build.options`: arguments of `docker build`. Those that are arguments of the Dockerfile are
+/// added to `args`.
+fn judge_options(
+    node: &Node,
+    args: &mut BTreeMap<String, String>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Vec<String> {
     let Some(list) = node.list() else {
         ledger.broken(place, "an array of options is expected");
         return vec![];
@@ -195,57 +215,118 @@ fn judge_options(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Vec<Str
     let mut rest = list.iter();
     while let Some(node) = rest.next() {
         let text = node.scalar().unwrap_or_default();
-        let (name, value) = match text.split_once('=') {
+        let (name, mut value) = match text.split_once('=') {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (text.clone(), None),
         };
         let place = place.at(node.line).with(&name);
-        let mut value = || value.clone().or_else(|| rest.next().and_then(Node::scalar));
-        match name.as_str() {
-            "--pull" | "--no-cache" => kept.push(name),
-            "--quiet" | "-q" => ledger.strip(&place, "the build's output is kept"),
-            "--progress" | "--memory" | "-m" | "--cpus" | "--tag" | "-t" | "--output"
-            | "--load" => {
-                if name != "--load" {
-                    value();
-                }
-                ledger.strip(&place, "the host sets it itself");
+        if value.is_none() && OPTIONS_WITH_VALUE.contains(&name.as_str()) {
+            value = rest.next().and_then(Node::scalar);
+            if value.is_none() {
+                ledger.broken(&place, "its value is missing");
+                continue;
             }
-            "--platform" | "--shm-size" | "--ulimit" => match value() {
-                Some(value) => kept.push(format!("{name}={value}")),
-                None => ledger.broken(&place, "its value is missing"),
-            },
-            "--network" => {
-                let value = value().unwrap_or_default();
-                let host = value != "none" && value != "default";
-                let reason = "a build on this network reaches the host";
-                if !host || ledger.ask(Permit::HostNetwork, &place, reason) {
-                    kept.push(format!("{name}={value}"));
+        }
+        let value = value.unwrap_or_default();
+        if name == "--build-arg" {
+            match value.split_once('=') {
+                Some((name, value)) => {
+                    args.insert(name.to_owned(), value.to_owned());
                 }
+                None => ledger.strip(&place, "the server's environment is not for repositories"),
             }
-            _ => ledger.refuse(&place, "not a build option that the policy knows"),
+        } else {
+            kept.extend(judge_build_option(&name, &value, &place, ledger));
         }
     }
     kept
 }
 
-/// `cacheFrom`: image references; BuildKit's other sources can be paths of the host.
-pub fn judge_caches(
-    node: &Node,
-    scope: BuildContext<'_>,
+/// Options whose value may be the next word. Of all others that take one, none is let through, and
+/// its value is refused as an option of its own.
+const OPTIONS_WITH_VALUE: [&str; 17] = [
+    "--add-host",
+    "--build-arg",
+    "--cpus",
+    "--label",
+    "--memory",
+    "--network",
+    "--output",
+    "--platform",
+    "--progress",
+    "--provenance",
+    "--sbom",
+    "--shm-size",
+    "--tag",
+    "--ulimit",
+    "-m",
+    "-o",
+    "-t",
+];
+
+/// What is left of one option.
+fn judge_build_option(
+    name: &str,
+    value: &str,
     place: &Place,
     ledger: &mut Ledger<'_>,
-) -> Vec<String> {
+) -> Option<String> {
+    let kept = match name {
+        "--no-cache" => return Some(name.to_owned()),
+        "--pull" => {
+            ledger.strip(place, "base images are looked up at every build");
+            false
+        }
+        "--quiet" | "-q" => {
+            ledger.strip(place, "the build's output is kept");
+            false
+        }
+        "--progress" | "--memory" | "-m" | "--cpus" | "--tag" | "-t" | "--output" | "-o"
+        | "--load" | "--provenance" | "--sbom" | "--rm" | "--force-rm" | "--compress" => {
+            ledger.strip(place, "the host sets it itself");
+            false
+        }
+        "--platform" | "--shm-size" | "--add-host" => true,
+        "--label" => {
+            let name = value.split('=').next().unwrap_or_default();
+            privilege::judge_label(name, place, ledger)
+        }
+        "--ulimit" => {
+            let name = value.split('=').next().unwrap_or_default();
+            privilege::judge_ulimit(name, place, ledger)
+        }
+        "--network" => {
+            let own = matches!(value, "none" | "default");
+            let reason = "a build on this network reaches the host";
+            own || ledger.ask(Permit::HostNetwork, place, reason)
+        }
+        _ => {
+            ledger.refuse(place, "not a build option that the policy knows");
+            false
+        }
+    };
+    kept.then(|| format!("{name}={value}"))
+}
+
+/// `cacheFrom`: images; BuildKit's other sources can be paths of the host.
+pub fn judge_caches(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Vec<String> {
     let single = [node.clone()];
     let list = node.list().unwrap_or(&single);
     let mut kept = vec![];
     for node in list {
         let text = node.scalar().unwrap_or_default();
         let place = place.at(node.line);
-        if text.contains(['=', ',']) {
-            ledger.refuse(&place, "a cache is an image; other sources can be paths of the host");
-        } else if judge_image(&text, &place, scope.is_local, ledger) {
-            kept.push(text);
+        let fields: Vec<_> =
+            text.split(',').map(|field| field.split_once('=').unwrap_or(("", field))).collect();
+        match fields.as_slice() {
+            [("", image)] | [("type", "registry"), ("ref", image)] => {
+                // A cache is asked for where it comes from, whatever exists locally.
+                if judge_image(image, &place, &|_| false, ledger) {
+                    kept.push(text.clone());
+                }
+            }
+            [("type", "gha"), ..] => ledger.strip(&place, "this cache is for GitHub's runners"),
+            _ => ledger.refuse(&place, "not a cache of a registry: it can be a path of the host"),
         }
     }
     kept

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::checkout::{Checkout, Kind, ReadError, resolve};
+use super::checkout::{Checkout, Kind, ReadError, parent, resolve};
 use super::jsonc;
 use super::ledger::{Ledger, Place};
 use super::node::Node;
@@ -67,6 +67,25 @@ impl Features {
 /// Whether a feature's path names an SSH server.
 fn is_sshd(path: &str) -> bool {
     path.rsplit('/').next() == Some("sshd")
+}
+
+/// The lock file beside the configuration at `config`: the reference CLI reads it on the host.
+pub fn judge_lock(config: &str, checkout: &Checkout, ledger: &mut Ledger<'_>) {
+    let name = config.rsplit('/').next().unwrap_or(config);
+    let hidden = if name.starts_with('.') { "." } else { "" };
+    let Some(path) = resolve(parent(config), &format!("{hidden}devcontainer-lock.json")) else {
+        return;
+    };
+    let place = Place::new(&path, 1, "features");
+    match checkout.read(&path) {
+        Err(ReadError::Missing(_)) => {}
+        Err(error) => ledger.unreadable(&place, &error),
+        Ok(text) => {
+            if let Err(flaw) = jsonc::parse(&text) {
+                ledger.flaw(&path, &flaw);
+            }
+        }
+    }
 }
 
 /// Judges `features`; `folder` is the configuration's.

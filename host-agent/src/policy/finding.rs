@@ -3,10 +3,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::lifecycle::{Failure, FailureKind};
 
 /// What happens to a thing that a configuration asks for and does not simply get.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Refused elsewhere, but a `[[policy]]` rule permits it here: it stays, with a notice.
     Permit,
@@ -17,7 +20,7 @@ pub enum Verdict {
 }
 
 /// One thing that was stripped or refused. What is allowed makes no finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What happens to it.
     pub verdict: Verdict,
@@ -60,6 +63,34 @@ pub struct Review<T> {
     pub outcome: T,
     /// In the order of the files.
     pub findings: Vec<Finding>,
+    /// What is not as the specification says, a line each. Nothing goes on with it; a refusal
+    /// beside it is what the person has to hear first.
+    pub broken: Vec<String>,
+}
+
+impl<T> Review<T> {
+    /// What a pass found, for what came of it.
+    ///
+    /// # Errors
+    /// `Usage` with everything that is `broken`, unless something was refused.
+    pub fn new(outcome: T, findings: Vec<Finding>, broken: Vec<String>) -> Result<Self, Failure> {
+        if !broken.is_empty() && !has_refusal(&findings) {
+            return Err(broken_failure(broken));
+        }
+        Ok(Self { outcome, findings, broken })
+    }
+}
+
+/// Whether anything among `findings` was refused.
+pub fn has_refusal(findings: &[Finding]) -> bool {
+    findings.iter().any(|finding| finding.verdict == Verdict::Refuse)
+}
+
+/// The failure of a configuration that is not what the specification says.
+pub fn broken_failure(broken: Vec<String>) -> Failure {
+    Failure::new(FailureKind::Usage, "the devcontainer configuration is broken")
+        .details(broken)
+        .hint("fix it in the repository, push, and try again")
 }
 
 /// What a pass lets through.
@@ -76,10 +107,14 @@ impl<T> Review<T> {
     /// be left out (a host command, a host mount).
     ///
     /// # Errors
-    /// [`FailureKind::Refused`] with a line for each refusal that stands.
+    /// [`FailureKind::Refused`] with a line for each refusal that stands, else `Usage` with what is
+    /// broken.
     pub fn accept(self, without_refused: bool) -> Result<Accepted<T>, Failure> {
         if let Some(failure) = refusals_as_failure(&self.findings, without_refused) {
             return Err(failure);
+        }
+        if !self.broken.is_empty() {
+            return Err(broken_failure(self.broken));
         }
         let notices = self.findings.iter().map(|finding| match finding.verdict {
             Verdict::Permit => format!("permitted by [[policy]]: {finding}"),
@@ -119,7 +154,8 @@ pub fn refusals_as_failure(findings: &[Finding], without_refused: bool) -> Optio
 }
 
 /// A key of `[[policy]] allow`: a class of things that some repositories may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Permit {
     /// Binds of Docker's socket.
     DockerSocket,

@@ -106,7 +106,11 @@ pub fn deviations(observed: &Observed, allowed: &Allowed) -> Vec<String> {
     for port in &observed.published_ports {
         found.push(format!("it publishes the port {port}"));
     }
-    for container in &observed.volumes_from {
+    let foreign = |from: &&String| {
+        let container = from.split(':').next().unwrap_or(from);
+        !allowed.siblings.iter().any(|sibling| sibling == container)
+    };
+    for container in observed.volumes_from.iter().filter(foreign) {
         found.push(format!("it has the volumes of {container}"));
     }
     if !observed.cgroup_parent.is_empty() {
@@ -243,7 +247,11 @@ mod tests {
     #[test]
     fn what_was_allowed_is_no_deviation() {
         assert_eq!(deviations(&observed(), &allowed()), Vec::<String>::new());
-        let shared = Observed { network_mode: "container:abc".to_owned(), ..observed() };
+        let shared = Observed {
+            network_mode: "container:abc".to_owned(),
+            volumes_from: vec!["abc:ro".to_owned()],
+            ..observed()
+        };
         assert!(deviations(&shared, &allowed()).is_empty());
     }
 

@@ -4,7 +4,6 @@ use super::checkout::ReadError;
 use super::finding::{Finding, Permit, Verdict};
 use super::node::Flaw;
 use super::scope::Scope;
-use crate::lifecycle::{Failure, FailureKind};
 
 /// Where in a repository something is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +56,8 @@ pub struct Ledger<'a> {
     pub scope: &'a Scope<'a>,
     /// A Tailscale feature was stripped: what it needs goes with it.
     pub tailscale_superseded: bool,
+    /// Directories of the checkout that mounts name and git does not have.
+    pub missing: Vec<String>,
     findings: Vec<Finding>,
     broken: Vec<String>,
 }
@@ -64,7 +65,13 @@ pub struct Ledger<'a> {
 impl<'a> Ledger<'a> {
     /// Empty.
     pub fn new(scope: &'a Scope<'a>) -> Self {
-        Self { scope, tailscale_superseded: false, findings: vec![], broken: vec![] }
+        Self {
+            scope,
+            tailscale_superseded: false,
+            missing: vec![],
+            findings: vec![],
+            broken: vec![],
+        }
     }
 
     /// Needless here: it goes, with a notice.
@@ -117,18 +124,9 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// What was found.
-    ///
-    /// # Errors
-    /// `Usage`, with everything that is broken, unless something was refused: a refusal is what
-    /// the person has to hear first.
-    pub fn close(self) -> Result<Vec<Finding>, Failure> {
-        let refused = self.findings.iter().any(|finding| finding.verdict == Verdict::Refuse);
-        if self.broken.is_empty() || refused {
-            return Ok(self.findings);
-        }
-        let failure = Failure::new(FailureKind::Usage, "the devcontainer configuration is broken");
-        Err(failure.details(self.broken).hint("fix it in the repository, push, and try again"))
+    /// What was found, and what is broken, a line each.
+    pub fn close(self) -> (Vec<Finding>, Vec<String>) {
+        (self.findings, self.broken)
     }
 
     fn decide(&mut self, permit: Permit, place: &Place, reason: String, droppable: bool) -> bool {

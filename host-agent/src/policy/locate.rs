@@ -21,11 +21,31 @@ pub fn open_checkout(root: &Path) -> Result<Checkout, Failure> {
     })
 }
 
+/// Why no configuration was chosen.
+#[derive(Debug)]
+pub enum NotLocated {
+    /// This path leads out of the repository.
+    Leaves(String),
+    /// Several compete, the chosen one is missing, or it cannot be looked at.
+    Usage(Failure),
+}
+
+impl From<NotLocated> for Failure {
+    fn from(reason: NotLocated) -> Self {
+        match reason {
+            NotLocated::Leaves(path) => {
+                Self::new(FailureKind::Refused, format!("{path:?} leads out of the repository"))
+            }
+            NotLocated::Usage(failure) => failure,
+        }
+    }
+}
+
 /// Finds the configuration, relative to the checkout; `None`: the repository has none.
 ///
 /// # Errors
-/// `Usage` when several compete or the chosen one is missing, `Refused` when one leads outside.
-pub fn locate(checkout: &Checkout, chosen: Option<&str>) -> Result<Option<String>, Failure> {
+/// When several compete, the chosen one is missing, or one leads outside.
+pub fn locate(checkout: &Checkout, chosen: Option<&str>) -> Result<Option<String>, NotLocated> {
     if let Some(chosen) = chosen {
         return locate_chosen(checkout, chosen).map(Some);
     }
@@ -47,38 +67,33 @@ pub fn locate(checkout: &Checkout, chosen: Option<&str>) -> Result<Option<String
     }
     match found.len() {
         0 | 1 => Ok(found.pop()),
-        _ => Err(Failure::new(
-            FailureKind::Usage,
-            "the repository has several devcontainer configurations",
-        )
-        .details(found)
-        .hint("choose one: --devcontainer <path>")),
+        _ => Err(NotLocated::Usage(
+            Failure::new(
+                FailureKind::Usage,
+                "the repository has several devcontainer configurations",
+            )
+            .details(found)
+            .hint("choose one: --devcontainer <path>"),
+        )),
     }
 }
 
-fn locate_chosen(checkout: &Checkout, chosen: &str) -> Result<String, Failure> {
-    let path = resolve("", chosen).ok_or_else(|| leaves(chosen))?;
-    let candidates = if path.ends_with(".json") {
-        vec![path.clone()]
-    } else {
-        // A folder, by its path or by its name below `.devcontainer`.
-        vec![format!("{path}/{NAME}"), format!("{FOLDER}/{path}/{NAME}")]
-    };
-    for candidate in candidates {
+fn locate_chosen(checkout: &Checkout, chosen: &str) -> Result<String, NotLocated> {
+    let path = resolve("", chosen).ok_or_else(|| NotLocated::Leaves(chosen.to_owned()))?;
+    // A file, or a folder by its path or by its name below `.devcontainer`.
+    let folders = [format!("{path}/{NAME}"), format!("{FOLDER}/{path}/{NAME}")];
+    for candidate in std::iter::once(path).chain(folders) {
         if is_there(checkout, &candidate)? {
             return Ok(candidate);
         }
     }
-    Err(Failure::new(
-        FailureKind::Usage,
-        format!("the repository has no devcontainer configuration {chosen:?}"),
-    )
-    .hint(
+    let message = format!("the repository has no devcontainer configuration {chosen:?}");
+    Err(NotLocated::Usage(Failure::new(FailureKind::Usage, message).hint(
         "name the file relative to the repository's root, as .devcontainer/api/devcontainer.json",
-    ))
+    )))
 }
 
-fn folders(checkout: &Checkout) -> Result<Vec<String>, Failure> {
+fn folders(checkout: &Checkout) -> Result<Vec<String>, NotLocated> {
     match checkout.entries(FOLDER) {
         Ok(entries) => Ok(entries
             .into_iter()
@@ -86,24 +101,23 @@ fn folders(checkout: &Checkout) -> Result<Vec<String>, Failure> {
             .map(|(name, _)| name)
             .collect()),
         Err(ReadError::Missing(_)) => Ok(vec![]),
-        Err(ReadError::Leaves(path)) => Err(leaves(&path)),
-        Err(error @ ReadError::Unfit { .. }) => {
-            Err(Failure::new(FailureKind::Usage, error.to_string()))
-        }
+        Err(error) => Err(not_located(error)),
     }
 }
 
-fn is_there(checkout: &Checkout, path: &str) -> Result<bool, Failure> {
+fn is_there(checkout: &Checkout, path: &str) -> Result<bool, NotLocated> {
     match checkout.kind(path) {
         Ok(Kind::File) => Ok(true),
         Ok(Kind::Directory) | Err(ReadError::Missing(_)) => Ok(false),
-        Err(ReadError::Leaves(path)) => Err(leaves(&path)),
-        Err(error @ ReadError::Unfit { .. }) => {
-            Err(Failure::new(FailureKind::Usage, error.to_string()))
-        }
+        Err(error) => Err(not_located(error)),
     }
 }
 
-fn leaves(path: &str) -> Failure {
-    Failure::new(FailureKind::Refused, format!("{path:?} leads out of the repository"))
+fn not_located(error: ReadError) -> NotLocated {
+    match error {
+        ReadError::Leaves(path) => NotLocated::Leaves(path),
+        ReadError::Missing(_) | ReadError::Unfit { .. } => {
+            NotLocated::Usage(Failure::new(FailureKind::Usage, error.to_string()))
+        }
+    }
 }

@@ -96,7 +96,8 @@ pub fn check_metadata(
         pass.entry(index, entry, &mut ledger);
     }
     let outcome = pass.finish(plan, &mut ledger);
-    Ok(Review { outcome, findings: ledger.close()? })
+    let (findings, broken) = ledger.close();
+    Review::new(outcome, findings, broken)
 }
 
 fn parse_label(text: &str) -> Result<Vec<Node>, Failure> {
@@ -121,15 +122,8 @@ pub fn judge_privileges(
     ledger: &mut Ledger<'_>,
 ) -> Option<Value> {
     if name == "privileged" {
-        let wanted = match (node.bool(), node.is_null()) {
-            (Some(wanted), _) => wanted,
-            (None, true) => false,
-            (None, false) => {
-                ledger.broken(place, "true or false is expected");
-                false
-            }
-        };
-        return (wanted && privilege::judge_privileged(place, ledger)).then_some(Value::Bool(true));
+        let granted = privilege::is_wanted(node) && privilege::judge_privileged(place, ledger);
+        return granted.then_some(Value::Bool(true));
     }
     let Some(list) = node.list() else {
         ledger.broken(place, "an array of words is expected");
@@ -229,7 +223,15 @@ impl<'a> Pass<'a> {
     /// What is left of one key of an entry.
     fn member(&mut self, member: &Member, place: &Place, ledger: &mut Ledger<'_>) -> Option<Value> {
         let variables = self.variables.clone();
-        let value = member.value.map_text(&mut |text, _| variables.substitute(text, &mut |_| {}));
+        let mut stable = true;
+        let value = member.value.map_text(&mut |text, _| {
+            stable &= variables.is_stable(text);
+            variables.substitute(text, &mut |_| {})
+        });
+        if !stable {
+            ledger.refuse(place, "a variable makes another one");
+            return None;
+        }
         match member.name.as_str() {
             "mounts" => self.mounts(&member.value, place, ledger),
             name @ ("privileged" | "capAdd" | "securityOpt") => {
@@ -456,6 +458,9 @@ mod tests {
             json!({"mounts": [{"type": "bind", "source": "/var/run/docker.sock", "target": "/d"}]}),
             json!({"mounts": ["type=volume,source=hatchery-acme-api,target=/x"]}),
             json!({"initializeCommand": "id"}),
+            json!({"privileged": "true"}),
+            json!({"privileged": 1}),
+            json!({"containerEnv": {"A": "${localEnv:X:$}{localEnv:HOME}"}}),
         ] {
             let review = check(&json!([entry]));
             let worst = review.findings.iter().map(|finding| finding.verdict).max();

@@ -17,6 +17,7 @@
 //! Passes end in [`Review::accept`], which gives the outcome and notices, or the failure.
 
 mod build;
+mod check;
 mod checkout;
 mod compose;
 mod dockerfile;
@@ -34,6 +35,7 @@ mod plan;
 mod privilege;
 mod quantity;
 mod reference;
+mod report;
 mod run_args;
 mod run_options;
 mod scope;
@@ -45,12 +47,13 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use check::{Examined, check_text, examine, find_configuration};
 pub use finding::{Accepted, Finding, Permit, Review, Verdict, refusals_as_failure};
 pub use inspect::{Allowed, Observed, ObservedMount, deviations};
 pub use metadata::{Effective, Hooks, check_metadata};
 pub use plan::{
     Compose, Form, Mount, Plan, Reference, RunSettings, Service, StagedFile, Ulimit, Workspace,
 };
-pub use scope::{LOCAL_ENV, Scope};
-pub use text::{check_text, find_configuration};
+pub use report::Report;
+pub use scope::{LOCAL_ENV, Scope, local_env};
 pub use variables::devcontainer_id;

@@ -172,7 +172,8 @@ pub fn judge_mount(
     }
 }
 
-fn judge_target(target: &str, place: &Place, ledger: &mut Ledger<'_>) -> Option<String> {
+/// A place in the container where something may be mounted; `None`: stripped or refused.
+pub fn judge_target(target: &str, place: &Place, ledger: &mut Ledger<'_>) -> Option<String> {
     const OURS: [&str; 4] = [
         "/run/drone-agent",
         "/var/run/drone-agent",
@@ -261,7 +262,7 @@ fn judge_bind(
 pub fn climbs_to_parent(source: &str, base: &str) -> bool {
     let relative = match source.strip_prefix(CHECKOUT) {
         Some(rest) => rest.trim_start_matches('/').to_owned(),
-        None => format!("{base}/{source}"),
+        None => format!("./{base}/{source}"),
     };
     // A stand-in for the checkout's own directory: climbing one leaves nothing of it.
     resolve("x", &relative).as_deref() == Some("")
@@ -290,8 +291,9 @@ fn judge_inside(
     ledger: &mut Ledger<'_>,
 ) -> Option<Option<String>> {
     match context.checkout.map(|checkout| checkout.kind(inside)) {
+        None | Some(Ok(_)) => {}
         // A directory that git does not have: made in the volume before the container.
-        None | Some(Ok(_) | Err(ReadError::Missing(_))) => {}
+        Some(Err(ReadError::Missing(_))) => ledger.missing.push(inside.to_owned()),
         Some(Err(error)) => {
             ledger.unreadable(place, &error);
             return None;

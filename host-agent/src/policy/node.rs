@@ -105,6 +105,17 @@ impl Node {
         matches!(self.data, Data::Null)
     }
 
+    /// Whether there is nothing in it: `null`, or an empty string, array or object.
+    pub fn is_empty(&self) -> bool {
+        match &self.data {
+            Data::Null => true,
+            Data::Text(text) => text.is_empty(),
+            Data::List(list) => list.is_empty(),
+            Data::Map(members) => members.is_empty(),
+            Data::Bool(_) | Data::Number(_) => false,
+        }
+    }
+
     /// The same value with every string put through `change`.
     pub fn map_text(&self, change: &mut dyn FnMut(&str, u32) -> String) -> Self {
         let data = match &self.data {

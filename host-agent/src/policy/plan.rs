@@ -27,6 +27,9 @@ pub struct Plan {
     /// Every volume to create (and label) before the container: names as the engine sees them,
     /// without the workspace's and the state's.
     pub volumes: Vec<String>,
+    /// Directories of the checkout that mounts name and git does not have: to be made in the
+    /// workspace volume first.
+    pub directories: Vec<String>,
     /// Options of a declared sshd feature, which gave way to `[features] sshd`: for that one.
     pub sshd_options: Option<Value>,
     /// What pass (b) resolves to digests.
@@ -95,7 +98,7 @@ pub struct StagedFile {
 }
 
 /// Where the workspace lies in the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Workspace {
     /// The workspace folder: where hooks run and editors open.
     pub folder: String,

@@ -3,6 +3,7 @@
 
 use super::finding::Permit;
 use super::ledger::{Ledger, Place};
+use super::node::Node;
 
 /// Docker's default set, and `SYS_PTRACE` for debuggers, which works on the drone's own processes.
 const HARMLESS_CAPABILITIES: [&str; 15] = [
@@ -27,6 +28,18 @@ const HARMLESS_CAPABILITIES: [&str; 15] = [
 const TAILSCALE_CAPABILITIES: [&str; 2] = ["NET_ADMIN", "NET_RAW"];
 /// The same, as a device.
 const TAILSCALE_DEVICE: &str = "/dev/net/tun";
+
+/// Whether something is wanted: `true`, and every other value but those that plainly say no.
+/// Compose takes `yes` and `"1"` for true, JavaScript nearly everything.
+pub fn is_wanted(node: &Node) -> bool {
+    match node.scalar() {
+        Some(word) => {
+            let word = word.to_ascii_lowercase();
+            !matches!(word.as_str(), "false" | "no" | "n" | "off" | "f" | "0" | "")
+        }
+        None => !node.is_null(),
+    }
+}
 
 /// A capability that is wanted; `Some`: its name without `CAP_`.
 pub fn judge_capability(name: &str, place: &Place, ledger: &mut Ledger<'_>) -> Option<String> {
@@ -95,6 +108,10 @@ pub fn judge_namespace(kind: &str, mode: &str, place: &Place, ledger: &mut Ledge
         "" | "private" | "none" => false,
         "shareable" if kind == "ipc" => {
             ledger.strip(place, "nothing outside the drone shares it");
+            false
+        }
+        _ if kind == "userns" && mode.starts_with("keep-id") => {
+            ledger.strip(place, "it is for Podman");
             false
         }
         "host" => ledger.ask(

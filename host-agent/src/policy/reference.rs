@@ -6,9 +6,13 @@ use super::ledger::{Ledger, Place};
 /// The registry of an image without one.
 const DEFAULT_REGISTRY: &str = "docker.io";
 
+/// What names of drones' own images begin with (`lifecycle::labels`). They hold their repositories'
+/// files, and a Compose sibling's can be guessed.
+const OF_DRONES: &str = "hatchery/";
+
 /// Whether `reference` could be a reference at all: no option, no whitespace, no control
 /// character, nothing that a shell or a URL parser reads differently.
-fn is_well_formed(reference: &str) -> bool {
+pub fn is_well_formed(reference: &str) -> bool {
     let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-/:@+".contains(&b);
     reference.bytes().all(legal)
         && reference.starts_with(|first: char| first.is_ascii_alphanumeric())
@@ -24,16 +28,34 @@ fn image_registry(reference: &str) -> &str {
     }
 }
 
+/// Docker's own names for its registry.
+fn is_hub(name: &str) -> bool {
+    matches!(name, DEFAULT_REGISTRY | "index.docker.io" | "registry-1.docker.io")
+}
+
 /// Whether `[registries] allow` has `registry`; an entry without a port stands for every port.
 fn is_listed(registry: &str, allowed: &[String]) -> bool {
     let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
-    // Docker's own names for its registry.
-    let hub = |name: &str| matches!(name, "docker.io" | "index.docker.io" | "registry-1.docker.io");
     allowed.iter().any(|entry| {
         entry.eq_ignore_ascii_case(registry)
             || entry.eq_ignore_ascii_case(host)
-            || (hub(entry) && hub(registry))
+            || (is_hub(entry) && is_hub(registry))
     })
+}
+
+/// The path of a reference on Docker's own registry, by whatever name of that; `None`: elsewhere.
+fn hub_path(reference: &str) -> Option<&str> {
+    match image_registry(reference) {
+        DEFAULT_REGISTRY if !reference.starts_with(DEFAULT_REGISTRY) => Some(reference),
+        registry if is_hub(registry) => reference.split_once('/').map(|(_, path)| path),
+        _ => None,
+    }
+}
+
+/// Whether the engine may take `reference` for an image's id, or the beginning of one: that could be
+/// any drone's.
+fn may_be_an_id(reference: &str) -> bool {
+    reference.starts_with("sha256:") || reference.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Judges an image reference; `true`: it may be used.
@@ -47,8 +69,17 @@ pub fn judge_image(
         ledger.refuse_whole(place, format!("{reference:?} is not an image reference"));
         return false;
     }
+    if hub_path(reference).is_some_and(|path| path.starts_with(OF_DRONES)) {
+        ledger.refuse_whole(place, format!("images named {OF_DRONES}... are other drones' own"));
+        return false;
+    }
     if is_local(reference) {
         return true;
+    }
+    if may_be_an_id(reference) {
+        let reason = format!("{reference:?} could be the id of an image: write docker.io/library/");
+        ledger.refuse_whole(place, reason);
+        return false;
     }
     judge_registry(image_registry(reference), place, ledger)
 }
@@ -144,6 +175,23 @@ mod tests {
         for registry in ["docker.io.evil.example", "evil.example", "docker.io@evil", "127.0.0.1"] {
             assert!(!is_listed(registry, &allowed), "{registry}");
         }
+    }
+
+    #[test]
+    fn drones_own_images_are_known_by_every_spelling() {
+        for reference in [
+            "hatchery/acme-web:service-db",
+            "docker.io/hatchery/acme-web:0123",
+            "index.docker.io/hatchery/acme-web@sha256:00",
+        ] {
+            assert!(hub_path(reference).is_some_and(|path| path.starts_with(OF_DRONES)));
+        }
+        for reference in ["ghcr.io/hatchery/x", "hatchery.local/dev:12", "hatcheryx/y", "hatchery"]
+        {
+            assert!(!hub_path(reference).is_some_and(|path| path.starts_with(OF_DRONES)));
+        }
+        assert!(may_be_an_id("sha256:00") && may_be_an_id("5c") && may_be_an_id("5cda1ba963b4"));
+        assert!(!may_be_an_id("debian") && !may_be_an_id("a:1") && !may_be_an_id("library/ada"));
     }
 
     #[test]

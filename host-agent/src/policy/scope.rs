@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hatchery_protocol::{DroneName, RepoName};
 
 use super::finding::Permit;
-use crate::config::{Config, PolicyRule};
+use crate::config::{Config, PolicyRule, matches_repository};
 
 /// Variables of the server that a configuration may read with `${localEnv:NAME}`: they say how
 /// people here write time and language, nothing else. All others are unset for a repository.
@@ -42,7 +42,6 @@ impl<'a> Scope<'a> {
         repo: &'a RepoName,
         volume_subpaths: bool,
     ) -> Self {
-        let set = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
         Self {
             drone,
             repo,
@@ -51,7 +50,7 @@ impl<'a> Scope<'a> {
             default_image: &config.drone.image,
             sshd_injected: !config.features.sshd.is_empty(),
             volume_subpaths,
-            local_env: LOCAL_ENV.into_iter().filter_map(set).collect(),
+            local_env: local_env(),
         }
     }
 
@@ -59,7 +58,7 @@ impl<'a> Scope<'a> {
     pub fn permits(&self, permit: Permit) -> bool {
         self.rules.iter().any(|rule| {
             rule.allow.iter().any(|name| name == permit.as_str())
-                && rule.repositories.iter().any(|pattern| repository_matches(pattern, self.repo))
+                && rule.repositories.iter().any(|pattern| matches_repository(pattern, self.repo))
         })
     }
 
@@ -74,22 +73,8 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// `owner/repo` with `*` for any run of characters within a part; case ignored.
-fn repository_matches(pattern: &str, repo: &RepoName) -> bool {
-    let Some((owner, name)) = pattern.split_once('/') else {
-        return false;
-    };
-    let (owner, name) = (owner.to_ascii_lowercase(), name.to_ascii_lowercase());
-    wildcard_matches(&owner, &repo.owner().to_ascii_lowercase())
-        && wildcard_matches(&name, &repo.repo().to_ascii_lowercase())
-}
-
-fn wildcard_matches(pattern: &str, text: &str) -> bool {
-    let Some((before, after)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(rest) = text.strip_prefix(before) else {
-        return false;
-    };
-    (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|tail| wildcard_matches(after, tail)))
+/// Values of [`LOCAL_ENV`] in this process.
+pub fn local_env() -> BTreeMap<String, String> {
+    let set = |name: &str| Some((name.to_owned(), std::env::var(name).ok()?));
+    LOCAL_ENV.into_iter().filter_map(set).collect()
 }

@@ -138,7 +138,7 @@ fn what_is_needless_is_stripped() {
     let table = [
         ("appPort", json!(3000)),
         ("extensions", json!(["a.b"])),
-        ("someFutureKey", json!({})),
+        ("someFutureKey", json!({"a": 1})),
         ("features", json!({"ghcr.io/devcontainers/features/sshd:1": {"version": "latest"}})),
         ("features", json!({"ghcr.io/tailscale/codespace/tailscale": {}})),
         ("runArgs", json!(["--name", "x", "--hostname=y", "-p", "80:80", "-P", "-itd"])),

@@ -1,126 +1,35 @@
 //! Pass (a): the text alone. Gives each key of the configuration its verdict and plans what is
 //! left of it.
 
-use std::path::Path;
-
 use serde_json::{Map, Value, json};
 
 use super::build::{BuildContext, judge_build};
 use super::checkout::{Checkout, parent};
 use super::compose;
 use super::feature::{self, Features};
-use super::finding::{Permit, Review};
+use super::finding::Permit;
 use super::keys::{self, Rule};
 use super::ledger::{Ledger, Place};
-use super::locate::{locate, open_checkout};
+use super::metadata;
 use super::mount::{MountContext, Wish, judge_mount};
 use super::node::{Member, Node};
-use super::plan::{Form, Mount, Plan, Reference, Workspace};
+use super::plan::{Form, Mount, Plan, Reference, RunSettings, Workspace};
 use super::reference::judge_image;
 use super::run_args::{RunArgs, judge_run_args};
 use super::scope::Scope;
 use super::variables::Variables;
 use super::workspace::{default_clone, plan_workspace};
-use super::{jsonc, metadata};
-use crate::lifecycle::{Failure, FailureKind};
 
-/// Where `[drone] image` gets its configuration when the repository has none.
-const DEFAULT_PATH: &str = ".devcontainer/devcontainer.json";
-
-/// Finds the configuration in the checkout at `root`: `.devcontainer/devcontainer.json`,
-/// `.devcontainer.json`, then `.devcontainer/<folder>/devcontainer.json`; or the one `chosen`
-/// (`--devcontainer`). `None`: the repository has none.
-///
-/// # Errors
-/// `Usage` when several compete or the chosen one is missing, `Refused` when it lies outside.
-pub fn find_configuration(root: &Path, chosen: Option<&str>) -> Result<Option<String>, Failure> {
-    locate(&open_checkout(root)?, chosen)
-}
-
-/// Reads the configuration and everything it names in the checkout at `root`, and plans what is
-/// left of it. `is_local` says whether an image reference exists on the engine: those are always
-/// allowed. Blocks for reading: call it off the async runtime's workers.
-///
-/// # Errors
-/// `Usage` when the configuration is missing, ambiguous, broken or names no image; `Refused` when
-/// it leads out of the checkout or can be read in two ways. Other refusals come from
-/// [`Review::accept`].
-pub fn check_text(
-    root: &Path,
-    chosen: Option<&str>,
-    scope: &Scope<'_>,
-    is_local: &dyn Fn(&str) -> bool,
-) -> Result<Review<Plan>, Failure> {
-    let checkout = open_checkout(root)?;
-    let found = locate(&checkout, chosen)?;
-    let mut ledger = Ledger::new(scope);
-    let (path, document) = match found {
-        Some(path) => {
-            let document = read(&checkout, &path)?;
-            (path, document)
-        }
-        None if scope.default_image.is_empty() => return Err(no_configuration(scope)),
-        None => (DEFAULT_PATH.to_owned(), Node::from_json(&json!({}), 1)),
-    };
-    let document = with_default_image(document, &path, scope)?;
-    let pass = Pass { checkout: &checkout, file: &path, document: &document, is_local };
-    let plan = pass.plan(&mut ledger);
-    let findings = ledger.close()?;
-    match plan {
-        Some(outcome) => Ok(Review { outcome, findings }),
-        None => Err(super::finding::refusals_as_failure(&findings, false).unwrap_or_else(|| {
-            Failure::new(FailureKind::Usage, format!("{path} names nothing to make a drone from"))
-        })),
-    }
-}
-
-fn read(checkout: &Checkout, path: &str) -> Result<Node, Failure> {
-    let text =
-        checkout.read(path).map_err(|error| Failure::new(FailureKind::Usage, error.to_string()))?;
-    let document = jsonc::parse(&text).map_err(|flaw| {
-        let kind = if flaw.ambiguous { FailureKind::Refused } else { FailureKind::Usage };
-        Failure::new(kind, format!("{path}:{}: {flaw}", flaw.line))
-            .hint("fix it in the repository, push, and try again")
-    })?;
-    if document.is_map() {
-        return Ok(document);
-    }
-    let message = format!("{path}:{}: an object is expected", document.line);
-    Err(Failure::new(FailureKind::Usage, message)
-        .hint("fix it in the repository, push, and try again"))
-}
-
-fn no_configuration(scope: &Scope<'_>) -> Failure {
-    Failure::new(FailureKind::Usage, format!("{} has no devcontainer.json", scope.repo))
-        .hint("add .devcontainer/devcontainer.json to the repository")
-        .hint("or set [drone] image in the configuration, for repositories without one")
-}
-
-/// The document with `[drone] image` where it names nothing to make a drone from.
-fn with_default_image(document: Node, path: &str, scope: &Scope<'_>) -> Result<Node, Failure> {
-    let build = document.value("build").and_then(|build| build.value("dockerfile"));
-    let names = ["image", "dockerFile", "dockerComposeFile"];
-    if build.is_some() || names.iter().any(|name| document.member(name).is_some()) {
-        return Ok(document);
-    }
-    if scope.default_image.is_empty() {
-        let message = format!(
-            "{path} is missing one of \"image\", \"build.dockerfile\" and \"dockerComposeFile\""
-        );
-        return Err(Failure::new(FailureKind::Usage, message)
-            .hint("add one, or set [drone] image in the configuration"));
-    }
-    let image = Node::from_json(&json!(scope.default_image), document.line);
-    let mut members = document.members().to_vec();
-    members.push(Member { name: "image".to_owned(), line: document.line, value: image });
-    Ok(Node { data: super::node::Data::Map(members), ..document })
-}
-
-struct Pass<'a> {
-    checkout: &'a Checkout,
-    file: &'a str,
-    document: &'a Node,
-    is_local: &'a dyn Fn(&str) -> bool,
+/// The pass over one configuration.
+pub struct Pass<'a> {
+    /// The checkout.
+    pub checkout: &'a Checkout,
+    /// The configuration's path in it.
+    pub file: &'a str,
+    /// Its content.
+    pub document: &'a Node,
+    /// Whether an image exists on the engine.
+    pub is_local: &'a dyn Fn(&str) -> bool,
 }
 
 /// What the form of the configuration decides.
@@ -132,30 +41,36 @@ struct Formed {
     volumes: Vec<String>,
 }
 
+/// What is the same for every form.
+struct Rest {
+    staged: Map<String, Value>,
+    mounts: Vec<Mount>,
+    run: RunSettings,
+}
+
 impl Pass<'_> {
-    fn plan(&self, ledger: &mut Ledger<'_>) -> Option<Plan> {
+    /// Gives each key its verdict; `None`: there is nothing left to make a drone from.
+    pub fn plan(&self, ledger: &mut Ledger<'_>) -> Option<Plan> {
         let usual = default_clone(ledger.scope.repo.repo());
         let first = variables(ledger.scope, &usual, &usual);
+        unstable(self.document, self.file, &first, ledger);
         let folder = self.text("workspaceFolder", &first);
         // The folder's name is a variable; mounts are judged knowing where it lies.
         let known = folder.as_ref().map_or(usual.as_str(), |(folder, _)| folder.as_str());
         let first = variables(ledger.scope, &usual, known);
         let features = self.features(&first, ledger);
-        let formed = self.form(&first, known, ledger)?;
-        let workspace = &formed.workspace;
-        let variables = variables(ledger.scope, &workspace.clone, &workspace.folder);
-        let context = MountContext {
-            checkout: Some(self.checkout),
-            base: "",
-            workspace_folder: &workspace.folder,
-            clone_is_root: workspace.clone_is_root,
-        };
-        let mut staged = formed.staged;
-        self.keep(&variables, &mut staged, ledger);
-        let mut mounts = self.mounts(&variables, context, ledger);
-        let run = self.run_args(&variables, context, &formed.form, ledger);
-        mounts.extend(run.mounts);
+        let formed = self.form(&first, known, ledger);
+        // Without anything to make a drone from, all the rest is still judged: to be heard at once.
+        let workspace = formed.as_ref().map_or_else(
+            || Workspace { folder: known.to_owned(), clone: usual.clone(), ..Workspace::default() },
+            |formed| formed.workspace.clone(),
+        );
+        let rest = self.rest(&workspace, ledger);
+        let formed = formed?;
+        let mut staged = rest.staged;
+        staged.extend(formed.staged);
         staged.extend(features.staged());
+        let mounts = rest.mounts;
         let mut volumes = formed.volumes;
         volumes.extend(mounts.iter().filter_map(Mount::volume_name).map(str::to_owned));
         volumes.sort_unstable();
@@ -164,17 +79,38 @@ impl Pass<'_> {
         references.extend(features.references);
         references.sort_unstable();
         references.dedup();
+        let mut directories = std::mem::take(&mut ledger.missing);
+        directories.sort_unstable();
+        directories.dedup();
         Some(Plan {
             config_path: self.file.to_owned(),
             devcontainer_json: Value::Object(staged),
             form: formed.form,
-            workspace: formed.workspace,
+            workspace,
             mounts,
-            run: run.settings,
+            run: rest.run,
             volumes,
+            directories,
             sshd_options: features.sshd_options,
             references,
         })
+    }
+
+    /// Everything that does not decide what the drone is made from.
+    fn rest(&self, workspace: &Workspace, ledger: &mut Ledger<'_>) -> Rest {
+        let variables = variables(ledger.scope, &workspace.clone, &workspace.folder);
+        let context = MountContext {
+            checkout: Some(self.checkout),
+            base: "",
+            workspace_folder: &workspace.folder,
+            clone_is_root: workspace.clone_is_root,
+        };
+        let mut staged = Map::new();
+        self.keep(&variables, &mut staged, ledger);
+        let mut mounts = self.mounts(&variables, context, ledger);
+        let run = self.run_args(&variables, context, ledger);
+        mounts.extend(run.mounts);
+        Rest { staged, mounts, run: run.settings }
     }
 
     fn place(&self, member: &Member) -> Place {
@@ -201,10 +137,19 @@ impl Pass<'_> {
             }
             None => Features::default(),
         };
+        feature::judge_lock(self.file, self.checkout, ledger);
         if let Some((node, place)) = self.member("overrideFeatureInstallOrder", variables) {
             features.order(&node, folder, self.checkout, &place, ledger);
         }
         features
+    }
+
+    /// Whether Compose files are what is left to make the drone from.
+    fn is_compose(&self) -> bool {
+        let build = self.document.value("build");
+        let dockerfile = build.is_some_and(|build| build.member("dockerfile").is_some());
+        let others = ["image", "dockerFile"];
+        !dockerfile && !others.iter().any(|name| self.document.member(name).is_some())
     }
 
     /// Image, Dockerfile or Compose; where several are named, the reference CLI's choice.
@@ -338,9 +283,10 @@ impl Pass<'_> {
                     let value = substituted(&member.value, variables).to_json();
                     staged.insert(member.name.clone(), value);
                 }
+                Rule::Strip(_) if member.value.is_empty() => {}
                 Rule::Strip(reason) => ledger.strip(&place, reason),
                 // An empty command asks for nothing.
-                Rule::Refuse(_) if member.value.is_null() || member.value.text() == Some("") => {}
+                Rule::Refuse(_) if member.value.is_empty() => {}
                 Rule::Refuse(reason) => ledger.refuse(&place, reason),
                 Rule::Judge => {
                     if let Some(value) = judge_key(member, &place, variables, ledger) {
@@ -380,13 +326,12 @@ impl Pass<'_> {
         &self,
         variables: &Variables,
         context: MountContext<'_>,
-        form: &Form,
         ledger: &mut Ledger<'_>,
     ) -> RunArgs {
         let Some((node, place)) = self.member("runArgs", &variables.for_mounts()) else {
             return RunArgs::default();
         };
-        if matches!(form, Form::Compose(_)) {
+        if self.is_compose() {
             ledger.strip(&place, "Compose knows no runArgs");
             return RunArgs::default();
         }
@@ -402,6 +347,20 @@ impl Pass<'_> {
     }
 }
 
+/// Refuses text that the reference CLI would find variables in once ours are substituted.
+fn unstable(document: &Node, file: &str, variables: &Variables, ledger: &mut Ledger<'_>) {
+    let mut lines = vec![];
+    document.map_text(&mut |text, line| {
+        if !variables.is_stable(text) {
+            lines.push(line);
+        }
+        String::new()
+    });
+    for line in lines {
+        ledger.refuse_whole(&Place::new(file, line, "variables"), "a variable makes another one");
+    }
+}
+
 /// Keys that are staged after a look at their content; those with a plan of their own are not.
 fn judge_key(
     member: &Member,
@@ -411,6 +370,7 @@ fn judge_key(
 ) -> Option<Value> {
     let value = || substituted(&member.value, variables);
     match member.name.as_str() {
+        "remoteUser" | "containerUser" => judge_user(&value(), place, ledger),
         "containerEnv" | "remoteEnv" => Some(judge_env(&member.value, place, variables, ledger)),
         "privileged" | "capAdd" | "securityOpt" => {
             metadata::judge_privileges(&member.name, &value(), place, ledger)
@@ -433,6 +393,20 @@ fn judge_key(
             Some(value)
         }
         _ => None,
+    }
+}
+
+/// A user's name or number: it becomes a line of a Dockerfile that the reference CLI writes.
+fn judge_user(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Option<Value> {
+    let legal = |c: char| c.is_alphanumeric() || "_-.:$@+".contains(c);
+    match node.scalar() {
+        Some(user) if user.is_empty() => None,
+        Some(user) if user.chars().all(legal) && !user.starts_with('-') => Some(json!(user)),
+        None if node.is_null() => None,
+        Some(_) | None => {
+            ledger.refuse(place, "not a user's name");
+            None
+        }
     }
 }
 

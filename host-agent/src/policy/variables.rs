@@ -72,6 +72,13 @@ impl Variables {
         result
     }
 
+    /// Whether `text` says the same when what came of it is substituted again, as the reference CLI
+    /// does with the text that is staged: a default can be half of another variable.
+    pub fn is_stable(&self, text: &str) -> bool {
+        let once = self.substitute(text, &mut |_| {});
+        self.substitute(&once, &mut |_| {}) == once
+    }
+
     fn value(&self, inside: &str, unset: &mut dyn FnMut(&str)) -> Option<String> {
         let (kind, argument) = match inside.split_once(':') {
             Some((kind, argument)) => (kind, Some(argument)),
@@ -148,6 +155,16 @@ mod tests {
             mount.substitute("${localWorkspaceFolder}/..", &mut |_| {}),
             "/hatchery-checkout/.."
         );
+    }
+
+    #[test]
+    fn a_variable_does_not_make_another() {
+        for text in ["${localEnv:X:$}{localEnv:HOME}", "${localEnv:A:${localEnv:B}}"] {
+            assert!(!variables().is_stable(text), "{text}");
+        }
+        for text in ["${localEnv:X:$}{HOME}", "${containerEnv:PATH}:${localEnv:X:y}", "$${x}"] {
+            assert!(variables().is_stable(text), "{text}");
+        }
     }
 
     #[test]

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use hatchery::config::{self, Locations, env};
 use hatchery::control::Drones;
 use hatchery::control::api::{
-    DroneList, DroneRef, DroneState, DroneStatus, DroneSummary, Event, EventKind, ExecPlan,
-    Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
+    ConnectRequest, DroneGrants, DroneList, DroneRef, DroneState, DroneStatus, DroneSummary, Event,
+    EventKind, ExecPlan, Failure, FailureKind, Phase, SlayRequest, SpawnRequest, Step,
 };
 use hatchery::control::client::Client;
 use hatchery::control::server::Server;
@@ -39,6 +39,7 @@ pub struct Double {
     pub events: broadcast::Sender<Event>,
     /// What stands where Docker's client is.
     docker: &'static str,
+    audit: std::path::PathBuf,
 }
 
 pub fn status() -> DroneStatus {
@@ -83,7 +84,11 @@ impl Drones for Double {
         }
     }
 
-    async fn spawn(&self, _: SpawnRequest, progress: Progress) -> Result<DroneStatus, Failure> {
+    async fn spawn(
+        &self,
+        _: SpawnRequest,
+        progress: Progress,
+    ) -> Result<Option<DroneStatus>, Failure> {
         let step = |phase| {
             let duration_ms = (phase != Phase::Start).then_some(1234);
             EventKind::Step { step: Step::Build, phase, duration_ms, error: None }
@@ -105,7 +110,7 @@ impl Drones for Double {
         }
         progress.tell(None, step(Phase::End)).await;
         self.did.send_replace(Did::Finished);
-        Ok(status())
+        Ok(Some(status()))
     }
 
     async fn rebuild(&self, _: &DroneName, _: Progress) -> Result<DroneStatus, Failure> {
@@ -135,6 +140,24 @@ impl Drones for Double {
         Ok(status())
     }
 
+    fn repositories(&self, drone: &DroneName) -> Result<DroneGrants, Failure> {
+        Ok(DroneGrants { drone: drone.clone(), grants: vec![], notices: vec![] })
+    }
+
+    async fn connect(
+        &self,
+        drone: &DroneName,
+        request: &ConnectRequest,
+    ) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("connected: {}", request.repo)];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
+    }
+
+    async fn disconnect(&self, drone: &DroneName, repo: &str) -> Result<DroneGrants, Failure> {
+        let notices = vec![format!("disconnected: {repo}")];
+        Ok(DroneGrants { notices, ..self.repositories(drone)? })
+    }
+
     async fn list(&self) -> Result<DroneList, Failure> {
         Ok(DroneList { drones: vec![status().summary] })
     }
@@ -160,6 +183,10 @@ impl Drones for Double {
         } else {
             LogSource::File("/nonexistent/acme-web.log".into())
         })
+    }
+
+    fn audit_log(&self) -> std::path::PathBuf {
+        self.audit.clone()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Event> {
@@ -192,6 +219,7 @@ impl Host {
             did: watch::channel(Did::Nothing).0,
             events: broadcast::channel(16).0,
             docker,
+            audit: config.paths.audit(),
         });
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(server.serve(Arc::clone(&double), shutdown.clone()));

@@ -17,6 +17,7 @@ fn request() -> SpawnRequest {
         repo: "acme/web".to_owned(),
         choices: SpawnChoices::default(),
         keep_failed: false,
+        dry_run: false,
     }
 }
 

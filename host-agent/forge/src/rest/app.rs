@@ -1,5 +1,6 @@
 //! The App and its installations, by JWT.
 
+use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{moved, number, users};
@@ -7,7 +8,7 @@ use crate::{
     clock::json_time,
     forge::Forge,
     model::{AccountKind, Installation, State},
-    reply::{self, Answer, Refusal},
+    reply::{self, Answer, Refusal, Reply},
     request::Request,
 };
 
@@ -148,6 +149,20 @@ fn describe(request: &Request, state: &State, installation: &Installation) -> Va
         "suspended_at": suspended,
         "suspended_by": null,
     })
+}
+
+/// The pages on which GitHub lets an owner install the App or choose its repositories: here the
+/// admin API does it, and they say so.
+pub fn page(segments: &[String]) -> Option<Reply> {
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    match segments.as_slice() {
+        ["apps", _, "installations", "new", ..] | ["settings", "installations", _] => {
+            let text =
+                "The App is installed, and gets repositories, with `hatchery forge app install`.\n";
+            Some(reply::text(StatusCode::OK, text))
+        }
+        _ => None,
+    }
 }
 
 /// GitHub's word for a restriction to chosen repositories, or none.

@@ -23,6 +23,11 @@ use crate::{
 /// installation access token for an app").
 pub const LIFE: Duration = Duration::HOUR;
 
+/// Life of this installation's tokens: GitHub's, unless a test wants to see one end.
+fn life(installation: &Installation) -> Duration {
+    installation.token_seconds.map_or(LIFE, |seconds| Duration::seconds(seconds.into()))
+}
+
 /// Repositories that one mint may name.
 const MOST_REPOSITORIES: usize = 500;
 
@@ -61,7 +66,7 @@ pub async fn mint(forge: &Forge, request: &Request, id: &str) -> Answer {
             repositories: chosen,
             permissions,
             created_at: now,
-            expires_at: now + LIFE,
+            expires_at: now + life(installation),
         };
         let answer = describe(request, state, installation, &token, &record);
         state.tokens.retain(|old| old.expires_at > now);

@@ -211,6 +211,25 @@ async fn a_token_ends_by_revocation_and_by_the_clock() {
 }
 
 #[tokio::test]
+async fn a_test_can_shorten_a_life_and_end_it() {
+    let forge = start().await;
+    let change = InstallationChange { token_seconds: Some(60), ..Default::default() };
+    forge.change_installation(forge.installation(), &change).unwrap();
+    let token = forge.mint(&["web"], json!({"contents": "read"})).await;
+    let repo = || forge.get("/repos/acme/web").bearer(&token).send();
+    forge.advance_clock(55);
+    assert_eq!(repo().await.status, StatusCode::OK);
+    let sha256 = forge.state(|state| state.tokens.last().unwrap().sha256.clone());
+    forge.end_token(&sha256).unwrap();
+    assert_eq!(repo().await.status, StatusCode::UNAUTHORIZED);
+    forge.end_token(&sha256).unwrap_err();
+    let token = forge.mint(&["web"], json!({"contents": "read"})).await;
+    forge.advance_clock(61);
+    let reply = forge.get("/repos/acme/web").bearer(&token).send().await;
+    assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn a_token_reaches_its_repositories_only() {
     let forge = start().await;
     let token = forge.mint(&["web"], json!({"contents": "read"})).await;

@@ -27,7 +27,7 @@ use crate::lifecycle::engine::{
 };
 
 /// How long one call may take that does not wait for anything in a container.
-const CALL: Duration = Duration::from_secs(60);
+pub(super) const CALL: Duration = Duration::from_secs(60);
 
 /// How long the engine may take to answer that it is there.
 const PING: Duration = Duration::from_secs(5);
@@ -40,7 +40,7 @@ const KEPT_MAX: usize = 1024 * 1024;
 
 impl Machine {
     /// The client, made when the socket is there. A new engine version is noticed by `facts`.
-    fn docker(&self) -> Result<&Docker, EngineError> {
+    pub(super) fn docker(&self) -> Result<&Docker, EngineError> {
         if let Some(docker) = self.docker.get() {
             return Ok(docker);
         }
@@ -88,7 +88,7 @@ impl Machine {
     }
 
     /// One call within `limit`.
-    async fn call<T>(
+    pub(super) async fn call<T>(
         &self,
         action: &str,
         limit: Duration,
@@ -160,6 +160,7 @@ fn gone_is_fine(result: Result<(), EngineError>) -> Result<(), EngineError> {
 impl ContainerEngine for Machine {
     async fn settled(&self) {
         drop(self.making.write().await);
+        super::cut_off::settled(&self.cut_off).await;
     }
 
     async fn facts(&self) -> Result<EngineFacts, EngineError> {
@@ -249,7 +250,7 @@ impl ContainerEngine for Machine {
         self.engine_create_volume(name, labels).await
     }
 
-    async fn volumes(&self, label: &str) -> Result<Vec<String>, EngineError> {
+    async fn volumes(&self, label: Option<&str>) -> Result<Vec<String>, EngineError> {
         self.engine_volumes(label).await
     }
 

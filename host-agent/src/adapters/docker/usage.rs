@@ -109,14 +109,17 @@ fn field(path: &Path, name: &str) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// Ports of `/proc/net/tcp` in state LISTEN (`0A`).
+/// 127.0.0.11 as `/proc/net/tcp` writes it: Docker's resolver listens there in every container.
+const DOCKER_RESOLVER: &str = "0B00007F";
+
+/// Ports of `/proc/net/tcp` in state LISTEN (`0A`) that are the drone's own.
 fn listening(table: &str) -> Vec<u16> {
     let port = |line: &str| {
         let mut fields = line.split_whitespace().skip(1);
         let local = fields.next()?;
         let state = fields.nth(1)?;
-        let (_, port) = local.rsplit_once(':')?;
-        (state == "0A").then(|| u16::from_str_radix(port, 16).ok())?
+        let (address, port) = local.rsplit_once(':')?;
+        (state == "0A" && address != DOCKER_RESOLVER).then(|| u16::from_str_radix(port, 16).ok())?
     };
     table.lines().skip(1).filter_map(port).collect()
 }
@@ -129,7 +132,8 @@ mod tests {
     fn only_listening_sockets_count() {
         let table = "  sl  local_address rem_address   st\n\
              0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000\n\
-             1: 0100007F:1F90 0100007F:C350 01 00000000:00000000\nbroken\n";
+             1: 0100007F:1F90 0100007F:C350 01 00000000:00000000\n\
+             2: 0B00007F:9C41 00000000:0000 0A 00000000:00000000\nbroken\n";
         assert_eq!(listening(table), [3000]);
     }
 

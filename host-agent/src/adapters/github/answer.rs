@@ -13,7 +13,7 @@ pub struct Failure {
     pub message: String,
 }
 
-/// `GET /repos/{owner}/{repo}/installation`.
+/// `GET /repos/{owner}/{repo}/installation`, and the same of a repository's id or of an account.
 #[derive(Debug, Deserialize)]
 pub struct InstallationAnswer {
     /// Its number.
@@ -24,6 +24,9 @@ pub struct InstallationAnswer {
     /// When it was suspended, if it is.
     #[serde(default)]
     pub suspended_at: Option<String>,
+    /// The page where its owner changes it.
+    #[serde(default)]
+    pub html_url: Option<String>,
 }
 
 /// `POST /app/installations/{id}/access_tokens`.
@@ -72,6 +75,12 @@ pub struct Repository {
 pub struct AppAnswer {
     /// Its name in URLs.
     pub slug: String,
+    /// Its own page.
+    #[serde(default)]
+    pub html_url: Option<String>,
+    /// What it asks its installations for.
+    #[serde(default)]
+    pub permissions: Permissions,
 }
 
 /// `GET /users/{login}`.

@@ -17,6 +17,7 @@ use super::error::{Trouble, date, trouble};
 use super::http::{Answer, Http, NoAnswer};
 use super::jwt::Signer;
 use super::limit::Limit;
+use super::pages;
 use crate::config::ForgeConfig;
 use crate::credentials::forge::{
     ForgeError, ForgeRepository, Installation, InstallationId, MintRequest, Minted,
@@ -41,7 +42,7 @@ pub struct App {
     http: Http,
     signer: Signer,
     limit: Limit,
-    slug: OnceCell<String>,
+    known: OnceCell<AppAnswer>,
     bot: OnceCell<GitIdentity>,
     bot_failed_at: Mutex<Option<Instant>>,
 }
@@ -58,15 +59,25 @@ impl App {
             http: Http::new(forge)?,
             signer: Signer::load(&forge.app)?,
             limit: Limit::default(),
-            slug: OnceCell::new(),
+            known: OnceCell::new(),
             bot: OnceCell::new(),
             bot_failed_at: Mutex::default(),
         })
     }
 
-    /// See [`crate::credentials::Forge::installation`].
-    pub async fn installation(&self, repo: &RepoName) -> Result<Installation, ForgeError> {
-        Ok(self.discover(repo).await?.0)
+    /// See [`crate::credentials::Forge::installation`]. By the address that a renamed repository's
+    /// redirect leads to; by name where the forge does not know that one.
+    pub async fn installation(&self, id: u64, name: &RepoName) -> Result<Installation, ForgeError> {
+        let path = format!("/repositories/{id}/installation");
+        match self.as_app(Method::GET, &path, Vec::new()).await {
+            Ok(answer) => self.usable(&answer),
+            Err(Trouble::NotFound(_)) => match self.discover(name).await? {
+                (installation, leads_to) if leads_to.is_none_or(|to| to == id) => Ok(installation),
+                // The name is another repository's former one.
+                _ => Err(self.not_found(name).await),
+            },
+            Err(trouble) => Err(self.error(trouble)),
+        }
     }
 
     /// The installation, and the id of a repository that was renamed: the redirect has it.
@@ -77,14 +88,18 @@ impl App {
             Err(Trouble::NotFound(_)) => return Err(self.not_found(repo).await),
             Err(trouble) => return Err(self.error(trouble)),
         };
-        let found: InstallationAnswer = self.parse(&answer)?;
+        let installation = self.usable(&answer)?;
+        let id = answer.path.split('/').skip_while(|part| *part != "repositories").nth(1);
+        Ok((installation, id.and_then(|id| id.parse().ok())))
+    }
+
+    /// The installation in an answer, unless its owner suspended it.
+    fn usable(&self, answer: &Answer) -> Result<Installation, ForgeError> {
+        let found: InstallationAnswer = self.parse(answer)?;
         if found.suspended_at.is_some() {
             return Err(ForgeError::Suspended { host: self.host.clone() });
         }
-        let id = answer.path.split('/').skip_while(|part| *part != "repositories").nth(1);
-        let installation =
-            Installation { id: InstallationId(found.id), permissions: found.permissions };
-        Ok((installation, id.and_then(|id| id.parse().ok())))
+        Ok(Installation { id: InstallationId(found.id), permissions: found.permissions })
     }
 
     /// See [`crate::credentials::Forge::repository`]. Asks with a token that opens this repository's
@@ -262,23 +277,45 @@ impl App {
     }
 
     async fn slug(&self) -> Result<&str, ForgeError> {
-        let ask = || async {
-            let answer = self.as_app(Method::GET, "/app", Vec::new()).await;
-            let answer = answer.map_err(|trouble| self.error(trouble))?;
-            Ok(self.parse::<AppAnswer>(&answer)?.slug)
-        };
-        self.slug.get_or_try_init(ask).await.map(String::as_str)
+        Ok(&self.known().await?.slug)
     }
 
-    /// With the page where the App is installed, which is what to do next.
+    /// The App itself, as the forge knew it when it was first asked.
+    async fn known(&self) -> Result<&AppAnswer, ForgeError> {
+        self.known.get_or_try_init(|| self.own()).await
+    }
+
+    /// The App itself, as the forge knows it: the shortest proof that id, key and clock are right.
+    pub async fn own(&self) -> Result<AppAnswer, ForgeError> {
+        let answer = self.as_app(Method::GET, "/app", Vec::new()).await;
+        self.parse(&answer.map_err(|trouble| self.error(trouble))?)
+    }
+
+    /// With the page where the App gets the repository, which is what to do next. The App may lack
+    /// the whole account, or an account that has it may not have chosen this repository.
     async fn not_found(&self, repo: &RepoName) -> ForgeError {
-        let host = self.host.as_str();
-        let apps =
-            if host == "github.com" || host.ends_with(".ghe.com") { "apps" } else { "github-apps" };
-        let install_url = self.slug().await.ok().map(|slug| {
-            format!("{}/{apps}/{slug}/installations/new", self.git_url.trim_end_matches('/'))
-        });
-        ForgeError::NotFound { host: self.host.clone(), repo: repo.clone(), install_url }
+        let path = format!("/users/{}/installation", repo.owner());
+        let of_account = self.as_app(Method::GET, &path, Vec::new()).await.ok();
+        let of_account: Option<InstallationAnswer> =
+            of_account.and_then(|answer| self.parse(&answer).ok());
+        let (installed, install_url) = match of_account {
+            Some(found) => {
+                let page = found.html_url.filter(|url| pages::is_on(&self.git_url, url));
+                (true, page)
+            }
+            None => (false, self.install_page(repo.owner()).await),
+        };
+        ForgeError::NotFound { host: self.host.clone(), repo: repo.clone(), installed, install_url }
+    }
+
+    /// The page where the App is installed on an account.
+    async fn install_page(&self, account: &str) -> Option<String> {
+        let own = self.known().await.ok()?;
+        let path = format!("/users/{account}");
+        let found = self.ask(Method::GET, &path, None, Vec::new()).await.ok();
+        let found: Option<User> = found.and_then(|answer| self.parse(&answer).ok());
+        let page = own.html_url.as_deref();
+        Some(pages::install(&self.git_url, page, &own.slug, found.map(|account| account.id)))
     }
 
     /// Asks as the App. A refusal of our time is answered by taking over the forge's, once.

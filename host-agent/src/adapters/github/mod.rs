@@ -10,6 +10,7 @@ mod error;
 mod http;
 mod jwt;
 mod limit;
+mod pages;
 mod redact;
 mod resolve;
 
@@ -22,14 +23,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hatchery_protocol::wire::GitIdentity;
-use hatchery_protocol::{ForgeHost, RepoId};
+use hatchery_protocol::wire::{GitIdentity, Permissions};
+use hatchery_protocol::{ForgeHost, RepoId, RepoName};
 
 use crate::config::{Config, ForgeConfig};
 use crate::credentials::forge::{
     Forge, ForgeError, ForgeRepository, Installation, MintRequest, Minted,
 };
+use crate::records::ForgeRepoId;
 use crate::secret::Token;
+use answer::AppAnswer;
 use app::App;
 
 /// Why a configured forge cannot be used.
@@ -64,6 +67,15 @@ pub enum SetUpError {
     },
 }
 
+/// An App as its forge knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnApp {
+    /// Its name in URLs.
+    pub slug: String,
+    /// What it asks its installations for.
+    pub permissions: Permissions,
+}
+
 /// Every configured forge, by host.
 #[derive(Debug)]
 pub struct GitHub {
@@ -80,6 +92,15 @@ impl GitHub {
         Ok(Self { apps: config.forges.iter().map(app).collect::<Result<_, _>>()? })
     }
 
+    /// The App on `host`, as the forge knows it.
+    ///
+    /// # Errors
+    /// When the forge does not answer, or refuses the App's key, id or clock.
+    pub async fn own_app(&self, host: &ForgeHost) -> Result<OwnApp, ForgeError> {
+        let AppAnswer { slug, permissions, .. } = self.app(host)?.own().await?;
+        Ok(OwnApp { slug, permissions })
+    }
+
     fn app(&self, host: &ForgeHost) -> Result<&Arc<App>, ForgeError> {
         self.apps.get(host).ok_or_else(|| ForgeError::NotConfigured { host: host.clone() })
     }
@@ -90,8 +111,13 @@ impl Forge for GitHub {
         self.app(&repo.host)?.repository(&repo.name).await
     }
 
-    async fn installation(&self, repo: &RepoId) -> Result<Installation, ForgeError> {
-        self.app(&repo.host)?.installation(&repo.name).await
+    async fn installation(
+        &self,
+        host: &ForgeHost,
+        id: ForgeRepoId,
+        name: &RepoName,
+    ) -> Result<Installation, ForgeError> {
+        self.app(host)?.installation(id, name).await
     }
 
     async fn mint(&self, request: &MintRequest) -> Result<Minted, ForgeError> {

@@ -95,10 +95,8 @@ impl Rig {
     pub(crate) fn drone(&self, grants: &[(&str, &[(&str, &str)])]) -> Arc<Record> {
         let grants: Vec<Grant> = grants
             .iter()
-            .map(|(name, pairs)| Grant {
-                repo_id: self.id(name),
-                name: name.parse().expect("a name"),
-                permissions: permissions(pairs),
+            .map(|(name, pairs)| {
+                Grant::new(self.id(name), name.parse().expect("a name"), permissions(pairs))
             })
             .collect();
         let first = grants.first().expect("a grant");

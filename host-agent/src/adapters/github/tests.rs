@@ -2,17 +2,25 @@
 
 use std::time::Duration;
 
-use local_forge::{FaultKind, FaultSpec, InstallationChange, RepositoryChange};
+use local_forge::{
+    AccountSpec, FaultKind, FaultSpec, InstallationChange, RepositoryChange, RepositorySpec, State,
+};
 use time::OffsetDateTime;
 
+use super::GitHub;
 use super::rig::{HOST, Rig, permissions, rig};
-use crate::credentials::forge::{ForgeError, InstallationId, MintRequest};
+use crate::credentials::forge::{ForgeError, Installation, InstallationId, MintRequest};
 use crate::credentials::{Forge as _, permissions::includes};
 use crate::records::ForgeRepoId;
 
+async fn installation(github: &GitHub, rig: &Rig, name: &str) -> Result<Installation, ForgeError> {
+    let host = HOST.parse().expect("a host");
+    github.installation(&host, rig.id(name), &rig.repo(name).name).await
+}
+
 async fn request(rig: &Rig, repositories: &[&str]) -> MintRequest {
     let first = repositories.first().expect("a repository");
-    let installation = rig.github.installation(&rig.repo(first)).await.expect("installed").id;
+    let installation = installation(&rig.github, rig, first).await.expect("installed").id;
     MintRequest {
         host: HOST.parse().expect("a host"),
         installation,
@@ -33,13 +41,29 @@ async fn a_repository_is_found_with_what_its_installation_has() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_says_where_to_install_the_app() {
+async fn what_is_not_there_says_where_the_app_gets_it() {
     let rig = rig().await;
-    let error = rig.github.repository(&rig.repo("acme/nothing")).await.expect_err("not there");
-    let ForgeError::NotFound { install_url: Some(url), .. } = &error else {
-        panic!("{error:?}");
-    };
-    assert!(url.ends_with("/github-apps/hatchery/installations/new"), "{url}");
+    rig.forge
+        .put_account(&AccountSpec {
+            login: "stranger".to_owned(),
+            id: Some(77),
+            ..Default::default()
+        })
+        .expect("an account");
+    let app = format!("{}/apps/hatchery/installations/new", rig.forge.url());
+    for (name, has_app, page) in [
+        // An account without the App, one that nobody has, and one whose App does not see this.
+        ("stranger/web", false, format!("{app}/permissions?suggested_target_id=77")),
+        ("nobody/web", false, app.clone()),
+        ("acme/nothing", true, format!("{}/settings/installations/", rig.forge.url())),
+    ] {
+        let error = rig.github.repository(&rig.repo(name)).await.expect_err("not there");
+        let ForgeError::NotFound { installed, install_url: Some(url), .. } = &error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(*installed, has_app, "{name}");
+        assert!(if has_app { url.starts_with(&page) } else { *url == page }, "{name}: {url}");
+    }
     let host = "nowhere.test".parse().expect("a host");
     let elsewhere = hatchery_protocol::RepoId { host, ..rig.repo("a/b") };
     let error = rig.github.repository(&elsewhere).await.expect_err("not configured");
@@ -54,6 +78,28 @@ async fn a_renamed_repository_is_followed_by_its_id() {
     rig.forge.change_repository("acme", "web", &change).expect("renamed");
     let found = rig.github.repository(&rig.repo("acme/web")).await.expect("followed");
     assert_eq!((found.id, found.name.to_string()), (id, "acme/site".to_owned()));
+}
+
+#[tokio::test]
+async fn an_installation_is_found_by_id_whatever_has_the_name_now() {
+    let rig = rig().await;
+    let (id, name) = (rig.id("acme/web"), rig.repo("acme/web").name);
+    let host = HOST.parse().expect("a host");
+    let of = |account: &str| {
+        let at = |state: &State| {
+            let account = state.account(account).map(|account| account.id);
+            account.and_then(|id| state.installation_of(id)).map(|found| found.id)
+        };
+        InstallationId(rig.forge.state(at).expect("an installation"))
+    };
+    let change = RepositoryChange { owner: Some("other".to_owned()), ..Default::default() };
+    rig.forge.change_repository("acme", "web", &change).expect("transferred");
+    let found = rig.github.installation(&host, id, &name).await.expect("followed");
+    assert_eq!(found.id, of("other"));
+    let spec = RepositorySpec { owner: "acme".into(), name: "web".into(), ..Default::default() };
+    rig.forge.create_repository(&spec).await.expect("another under the old name");
+    let found = rig.github.installation(&host, id, &name).await.expect("followed");
+    assert_eq!(found.id, of("other"), "and not that of who has the name now");
 }
 
 #[tokio::test]
@@ -121,7 +167,7 @@ async fn refusals_are_told_apart() {
     rig.forge.change_installation(asked.installation.0, &change).expect("suspended");
     let error = rig.github.mint(&asked).await.expect_err("suspended");
     assert!(matches!(error, ForgeError::Suspended { .. }), "{error:?}");
-    let error = rig.github.installation(&rig.repo("acme/web")).await.expect_err("suspended");
+    let error = installation(&rig.github, &rig, "acme/web").await.expect_err("suspended");
     assert!(matches!(error, ForgeError::Suspended { .. }), "{error:?}");
 }
 
@@ -163,8 +209,8 @@ async fn another_authority_is_not_believed() {
     let other = super::rig::rig().await;
     let mut config = crate::config::Config::clone(&rig.config);
     config.forges[0].ca_file = Some(other.forge.ca_path());
-    let github = super::GitHub::load(&config).expect("loads");
-    let error = github.installation(&rig.repo("acme/web")).await.expect_err("not believed");
+    let github = GitHub::load(&config).expect("loads");
+    let error = installation(&github, &rig, "acme/web").await.expect_err("not believed");
     assert!(matches!(error, ForgeError::Unreachable { .. }), "{error:?}");
     assert_eq!(rig.forge.calls().len(), 0);
 }
@@ -177,8 +223,8 @@ async fn a_wrong_key_is_the_apps_fault() {
         .expect("write");
     let mut config = crate::config::Config::clone(&rig.config);
     config.forges[0].app.private_key_file = key;
-    let github = super::GitHub::load(&config).expect("CRLF is no hindrance");
-    let error = github.installation(&rig.repo("acme/web")).await.expect_err("refused");
+    let github = GitHub::load(&config).expect("CRLF is no hindrance");
+    let error = installation(&github, &rig, "acme/web").await.expect_err("refused");
     assert!(matches!(error, ForgeError::BadApp { .. }), "{error:?}");
 }
 

@@ -15,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::control::api::{
-    DroneRef, EventKind, Failure, FailureKind, OPERATION_HEADER, SlayRequest, Version,
+    ConnectRequest, DroneRef, EventKind, Failure, FailureKind, OPERATION_HEADER, SlayRequest,
+    Version,
 };
 use crate::control::drones::Drones;
 use crate::control::operations::Operations;
 use crate::control::reply::{self, Reply};
 use crate::control::route::{self, DroneAction, Route};
+use crate::credentials::trail::Wanted;
 use crate::lifecycle::Progress;
 
 /// Bytes of a request's body at most; the largest real one has some hundred.
@@ -68,11 +70,17 @@ async fn answer<D: Drones>(
         }
         Route::List => api.drones.list().await.map(|list| reply::json(&list)),
         Route::Events => Ok(reply::events(api.drones.subscribe(), api.shutdown.clone())),
+        Route::Audit(asked) => {
+            let drone = asked.drone.map(|drone| api.drones.find(&drone)).transpose()?;
+            let wanted = Wanted { drone, since: asked.since };
+            let end = asked.follow.then(|| api.shutdown.clone());
+            reply::audit(api.drones.audit_log(), wanted, end).await
+        }
         Route::Spawn => {
             let wanted = body(request).await?;
             Ok(operation(api, |drones, progress| async move {
                 let status = drones.spawn(wanted, progress).await?;
-                Ok(EventKind::Done { status: Some(Box::new(status)), report: vec![] })
+                Ok(EventKind::Done { status: status.map(Box::new), report: vec![] })
             }))
         }
         Route::Cancel(id) if api.operations.cancel(id) => Ok(reply::nothing()),
@@ -104,6 +112,16 @@ async fn on_drone<D: Drones>(
         }
         DroneAction::Adopt => {
             to_the_end(api, |drones| async move { drones.adopt(&drone).await }).await
+        }
+        DroneAction::Repositories => {
+            api.drones.repositories(&drone).map(|grants| reply::json(&grants))
+        }
+        DroneAction::Connect => {
+            let wanted: ConnectRequest = body(request).await?;
+            to_the_end(api, |drones| async move { drones.connect(&drone, &wanted).await }).await
+        }
+        DroneAction::Disconnect { repo } => {
+            to_the_end(api, |drones| async move { drones.disconnect(&drone, &repo).await }).await
         }
         DroneAction::Rebuild => Ok(rebuild(api, drone)),
         DroneAction::Slay => Ok(slay(api, drone, body(request).await?)),

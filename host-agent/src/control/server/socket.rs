@@ -8,15 +8,14 @@ use std::os::unix::fs::{
 use std::os::unix::net::{UnixListener as BlockingListener, UnixStream as BlockingStream};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, Gid};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 use rustix::net::sockopt;
 use tokio::net::UnixListener;
 
 use crate::config::Paths;
+use crate::control::{CONTROL_GROUP, control_group};
 use crate::lifecycle::{Failure, FailureKind};
-
-/// The group whose members may use the control socket, where it exists.
-const GROUP: &str = "hatchery";
 
 /// Makes the runtime and the state directory where missing, and locks the latter.
 pub(super) fn lock_state(paths: &Paths) -> Result<File, Failure> {
@@ -26,7 +25,7 @@ pub(super) fn lock_state(paths: &Paths) -> Result<File, Failure> {
     let lock = File::create(&path).map_err(|error| cannot("write", &path, &error))?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(runs_already(&paths.state)),
+        Err(Errno::WOULDBLOCK) => Err(runs_already(&paths.state)),
         Err(error) => Err(cannot("lock", &path, &error)),
     }
 }
@@ -49,13 +48,25 @@ pub(super) fn bind(path: &Path) -> Result<UnixListener, Failure> {
     }
     // Until its mode is widened here, nobody but this user can connect to it.
     let listener = UnixListener::bind(path).map_err(|error| cannot("bind", path, &error))?;
-    if let Some(group) = group_id(GROUP) {
-        rustix::fs::chown(path, None, Some(group))
-            .map_err(|error| cannot("hand to the group", path, &error))?;
-    }
-    std::fs::set_permissions(path, Permissions::from_mode(0o660))
+    let mode = if hand_to_group(path)? { 0o660 } else { 0o600 };
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
         .map_err(|error| cannot("set the mode of", path, &error))?;
     Ok(listener)
+}
+
+/// Hands the socket to the group, where there is one; returns whether its group may have it then.
+/// An ordinary user's own group may have other members, who are not to command drones.
+fn hand_to_group(path: &Path) -> Result<bool, Failure> {
+    let root = rustix::process::geteuid().is_root();
+    let Some(group) = control_group() else { return Ok(root) };
+    match rustix::fs::chown(path, None, Some(group)) {
+        Ok(()) => Ok(true),
+        Err(Errno::PERM) if !root => {
+            tracing::warn!("not in the group `{CONTROL_GROUP}`: this user alone commands drones");
+            Ok(false)
+        }
+        Err(error) => Err(cannot("hand to the group", path, &error)),
+    }
 }
 
 /// Takes a socket that the service manager listens on for us, if it is the one that clients use.
@@ -82,13 +93,6 @@ fn same_file(one: &Path, other: &Path) -> bool {
 /// Connecting to a plain file is refused as to a dead socket; only the latter may be replaced.
 fn is_socket(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
-}
-
-/// A group's number by the local database, which is where a package or administrator puts it.
-fn group_id(name: &str) -> Option<Gid> {
-    let groups = std::fs::read_to_string("/etc/group").ok()?;
-    let entry = groups.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-    entry.split(':').nth(1)?.parse().ok().map(Gid::from_raw)
 }
 
 fn runs_already(place: &Path) -> Failure {
@@ -133,7 +137,8 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a dead socket"));
         let live = bind(&path).expect("replaced");
         let mode = std::fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o660);
+        let shared = rustix::process::geteuid().is_root() || control_group().is_some();
+        assert_eq!(mode & 0o777, if shared { 0o660 } else { 0o600 });
         assert_eq!(bind(&path).expect_err("live").kind, FailureKind::Busy);
         drop(live);
     }

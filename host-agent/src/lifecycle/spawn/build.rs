@@ -1,9 +1,12 @@
 //! `build`: the image, with the features injected; then the policy's look at its metadata, and the
 //! final image, which carries what was allowed and nothing else.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
+use hatchery_protocol::DroneName;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +18,7 @@ use super::super::telling::Telling;
 use super::super::view::Step;
 use super::super::{Lifecycle, blocking, capacity, labels};
 use super::clone::stage_failure;
+use super::compose::own_build;
 use crate::config::DroneFeature;
 use crate::credentials::Forge;
 use crate::policy::{self, Effective, Form, Plan, Reference, Scope};
@@ -53,20 +57,26 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<Built, Failure> {
         let facts = self.engine.facts().await?;
         capacity::check_disk(&self.config.limits, capacity::measure(&facts.root_dir))?;
+        if matches!(plan.form, Form::Compose(_)) {
+            self.engine.check_compose().await?;
+        }
         let features = self.stage_features(stage, plan).await?;
         let key = self.image_key(stage, plan, &features).await?;
         let built = labels::image(&record.drone, &key.tag);
         let existing = if key.complete { self.engine.image(&built).await? } else { None };
         let image = match existing {
             Some(image) => image,
-            None => self.build_image(stage, plan, &built, features, telling).await?,
+            None => {
+                let place = (stage, &record.drone);
+                self.build_image(place, plan, &built, features, telling).await?
+            }
         };
         self.finish_image(record, plan, image, built, telling).await
     }
 
     async fn build_image(
         &self,
-        stage: &Stage,
+        (stage, drone): (&Stage, &DroneName),
         plan: &Plan,
         name: &str,
         features: Map<String, Value>,
@@ -79,12 +89,19 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             config,
             image: name.to_owned(),
             features,
+            notes: Stage::notes(&self.config.paths, drone),
             limit: BUILD,
         };
         let engine = &self.engine;
         telling
             .with_output(Step::Build, async |output| engine.build(&request, output).await)
             .await?;
+        if let Form::Compose(compose) = &plan.form
+            && let Some(first) = own_build(compose, drone)
+        {
+            // It has the name that was asked for now.
+            engine.remove_image(&first).await?;
+        }
         self.engine.image(name).await?.ok_or_else(|| {
             let message = format!("the build ended well, but there is no image {name}");
             Failure::new(FailureKind::Engine, message)
@@ -103,8 +120,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let subpaths = self.engine.facts().await?.volume_subpaths();
         let scope = Scope::new(&self.config, &record.drone, &record.repo.name, subpaths);
         let label = image.labels.get(labels::METADATA).map(String::as_str);
-        let accepted =
-            policy::check_metadata(label, plan, &scope)?.accept(record.choices.without_refused)?;
+        let review = policy::check_metadata(label, plan, &scope)?;
+        self.judged(record, &review.findings).await;
+        let accepted = review.accept(record.choices.without_refused)?;
         for notice in accepted.notices {
             telling.notice(notice).await;
         }
@@ -211,11 +229,23 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             files.extend(programs.map(|entry| entry.path()));
             files.sort();
             for file in files {
-                digest.update(std::fs::read(file).unwrap_or_default());
+                // What cannot be read counts as empty; the build says so.
+                let _ = add_file(&mut digest, &file);
             }
             hex(&digest.finalize())
         })
         .await
+    }
+}
+
+/// Adds a file's content in pieces: a whole program at once would stay in the allocator's keeping.
+fn add_file(digest: &mut Sha256, path: &Path) -> io::Result<()> {
+    let (mut file, mut piece) = (File::open(path)?, [0; 16 << 10]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(()),
+            count => digest.update(piece.get(..count).unwrap_or_default()),
+        }
     }
 }
 

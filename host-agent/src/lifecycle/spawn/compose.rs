@@ -26,8 +26,9 @@ use crate::records::Record;
 /// How long a project may take to come up, with siblings' images to pull or build.
 const UP: Duration = Duration::from_secs(60 * 60);
 
-/// The key of the state volume in our file.
+/// The keys of the state volume and of the workspace's in our file.
 const STATE: &str = "hatchery-state";
+const WORKSPACE: &str = "hatchery-workspace";
 
 /// Our Compose file, and the configuration that names it.
 const OURS: &str = "hatchery.compose.json";
@@ -125,7 +126,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             }
             if *name == compose.service {
                 let labels = escaped(self.container_labels(stage, record, plan, built));
-                set.extend(self.of_drone(drone, built, labels));
+                set.extend(self.of_drone(drone, plan, built, labels));
             } else if service.builds {
                 let image = labels::sibling_image(drone, name);
                 set.insert("image".to_owned(), json!(image));
@@ -135,7 +136,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         json!({
             "services": services,
             "networks": {"default": {"name": network::name(drone), "external": true}},
-            "volumes": {STATE: {"name": labels::state_volume(drone), "external": true}},
+            "volumes": {
+                STATE: {"name": labels::state_volume(drone), "external": true},
+                WORKSPACE: {"name": labels::workspace_volume(drone), "external": true},
+            },
         })
     }
 
@@ -151,19 +155,27 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     fn of_drone(
         &self,
         drone: &DroneName,
+        plan: &Plan,
         built: &Built,
         labels: BTreeMap<String, String>,
     ) -> Map<String, Value> {
+        let mut volumes = vec![
+            json!({"type": "volume", "source": STATE, "target": paths::STATE_DIR}),
+            json!({"type": "bind", "source": self.socket_mount(drone), "target": paths::DRONE_DIR,
+                   "read_only": true}),
+        ];
+        // A service that mounts no part of its checkout has the workspace at the usual place.
+        volumes.extend(
+            plan.workspace.mounts.iter().map(
+                |mount| json!({"type": "volume", "source": WORKSPACE, "target": mount.target()}),
+            ),
+        );
         object(json!({
             "image": built.name,
             "pull_policy": "never",
             "container_name": drone,
             "labels": labels,
-            "volumes": [
-                {"type": "volume", "source": STATE, "target": paths::STATE_DIR},
-                {"type": "bind", "source": self.socket_mount(drone), "target": paths::DRONE_DIR,
-                 "read_only": true},
-            ],
+            "volumes": volumes,
         }))
     }
 
@@ -225,6 +237,26 @@ fn up_configuration(stage: &Stage, plan: &Plan, compose: &Compose) -> Value {
     config
 }
 
+/// The files for a build: what is built for the drone has a name that is the drone's alone. Without
+/// one, Compose makes a name of the folder's and the service's, and drones build each other's.
+pub(super) fn for_build(compose: &Compose, drone: &DroneName) -> Vec<(String, String)> {
+    let image = own_build(compose, drone);
+    let named = |file: &StagedFile| {
+        let mut content: Value = serde_json::from_str(&file.text).ok()?;
+        let service = content.get_mut("services")?.get_mut(&compose.service)?;
+        service.as_object_mut()?.insert("image".to_owned(), json!(image.as_ref()?));
+        Some(content.to_string())
+    };
+    let text = |file: &StagedFile| named(file).unwrap_or_else(|| file.text.clone());
+    compose.files.iter().map(|file| (file.path.clone(), text(file))).collect()
+}
+
+/// Name of what is built for the drone's own service, where it is built.
+pub(super) fn own_build(compose: &Compose, drone: &DroneName) -> Option<String> {
+    let service = compose.services.get(&compose.service)?;
+    service.builds.then(|| labels::sibling_image(drone, &compose.service))
+}
+
 /// Path and text of each file, without the drone's own `build`: its image is made, and not to be
 /// made again.
 fn without_build(compose: &Compose) -> Vec<(String, String)> {
@@ -242,17 +274,33 @@ fn without_build(compose: &Compose) -> Vec<(String, String)> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_the_drones_own_build_is_taken_out() {
-        let text = r#"{"services":{"app":{"build":".","x":1},"db":{"build":"db"}}}"#;
-        let compose = Compose {
+    use crate::policy::Service;
+
+    fn compose(text: &str, builds: bool) -> Compose {
+        Compose {
             paths: vec!["c.yml".into()],
             files: vec![StagedFile { path: "c.yml".into(), text: text.into() }],
             service: "app".into(),
             run_services: vec![],
-            services: BTreeMap::new(),
-        };
-        let files = without_build(&compose);
+            services: [("app".to_owned(), Service { builds, ..Service::default() })].into(),
+        }
+    }
+
+    #[test]
+    fn only_the_drones_own_build_is_taken_out() {
+        let text = r#"{"services":{"app":{"build":".","x":1},"db":{"build":"db"}}}"#;
+        let files = without_build(&compose(text, true));
         assert_eq!(files[0].1, r#"{"services":{"app":{"x":1},"db":{"build":"db"}}}"#);
+    }
+
+    #[test]
+    fn what_is_built_for_a_drone_has_its_name() {
+        let drone: DroneName = "acme-web".parse().expect("a name");
+        let text = r#"{"services":{"app":{"build":"."},"db":{"build":"db"}}}"#;
+        let files = for_build(&compose(text, true), &drone);
+        let app = r#"{"build":".","image":"hatchery/acme-web:service-app"}"#;
+        assert_eq!(files[0].1, format!(r#"{{"services":{{"app":{app},"db":{{"build":"db"}}}}}}"#));
+        let text = r#"{"services":{"app":{"image":"debian"}}}"#;
+        assert_eq!(for_build(&compose(text, false), &drone)[0].1, text);
     }
 }

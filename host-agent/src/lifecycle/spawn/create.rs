@@ -1,16 +1,18 @@
 //! `create`: volumes, the clone in its volume, the container, and its start.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use hatchery_protocol::{DroneName, paths};
 
 use super::super::engine::{ContainerEngine, ContainerSpec, Image, Limits, Tuning};
 use super::super::failure::Failure;
-use super::super::network::SHARED_NETWORK;
+use super::super::network;
 use super::super::passwd::{self, Account};
 use super::super::stage::Stage;
-use super::super::{Lifecycle, labels};
+use super::super::{Lifecycle, blocking, labels};
 use super::build::Built;
+use super::clone::stage_failure;
 use crate::credentials::Forge;
 use crate::policy::{Mount, Plan};
 use crate::records::Record;
@@ -39,8 +41,30 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let source = if plan.workspace.clone_is_root { stage.clone_dir() } else { stage.clones() };
         let owner = (account.uid, account.gid);
         self.engine.upload(&id, source, paths::WORKSPACES, owner).await?;
+        if let Some(added) = stage_directories(stage, record, plan, built).await? {
+            self.engine.upload(&id, added, paths::WORKSPACES, owner).await?;
+        }
         self.engine.remove(&id).await?;
         Ok(())
+    }
+
+    /// Makes the directories that mounts of an existing workspace need and that are not in it.
+    pub(in crate::lifecycle) async fn add_directories(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        plan: &Plan,
+        built: &Built,
+    ) -> Result<(), Failure> {
+        let Some(added) = stage_directories(stage, record, plan, built).await? else {
+            return Ok(());
+        };
+        let filling = self.looker(&record.drone, FILLING, &built.image.id, false);
+        let id = self.engine.create(&filling).await?;
+        let account = self.remote_account(&id, built).await?;
+        let owner = (account.uid, account.gid);
+        self.engine.upload(&id, added, paths::WORKSPACES, owner).await?;
+        Ok(self.engine.remove(&id).await?)
     }
 
     pub(in crate::lifecycle) async fn create_volumes(
@@ -51,7 +75,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let labels = labels::of(record, &self.seal);
         let ours = [labels::workspace_volume(&record.drone), labels::state_volume(&record.drone)];
         // A rebuild finds them, labelled by the version that made them.
-        let existing = self.engine.volumes(&labels::id_label(&record.drone)).await?;
+        let existing = self.engine.volumes(Some(&labels::id_label(&record.drone))).await?;
         for name in ours.iter().chain(&built.effective.volumes) {
             if !existing.contains(name) {
                 self.engine.create_volume(name, &labels).await?;
@@ -110,9 +134,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         plan: &Plan,
         built: &Built,
     ) -> Result<String, Failure> {
-        self.ready_network().await?;
         let facts = self.engine.facts().await?;
         let spec = self.spec(stage, record, plan, built, facts.cpus);
+        let network = spec.network.as_deref().unwrap_or_default();
+        self.ready_segment(&record.drone, network).await?;
         let id = self.engine.create(&spec).await?;
         let known = id.clone();
         self.update_record(&record.drone, move |record| record.container_id = Some(known)).await?;
@@ -131,26 +156,34 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let (entrypoint, command) = command(&built.image, effective);
         let mut env = effective.container_env.clone();
         env.extend(run.env.clone());
+        let mut tuning = tuning(plan, effective);
         let host_network = run.host_network.then(|| "host".to_owned());
+        let network = host_network.unwrap_or_else(|| network::segment(drone, &tuning));
+        tuning.cap_drop.extend(network::forgone(&network));
+        let mut labels = self.container_labels(stage, record, plan, built);
+        if built.image.labels.contains_key(labels::COMPOSE_PROJECT) {
+            // It would be taken for a sibling of a Compose drone.
+            labels.insert(labels::COMPOSE_PROJECT.to_owned(), String::new());
+        }
         ContainerSpec {
             name: drone.to_string(),
             hostname: drone.to_string(),
             image: built.image.id.clone(),
-            labels: self.container_labels(stage, record, plan, built),
+            labels,
             env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
             user: effective.container_user.clone().or_else(|| run.user.clone()),
             entrypoint: Some(entrypoint),
             command: Some(command),
             mounts: self.mounts(drone, effective),
             workspace_volume: labels::workspace_volume(drone),
-            network: Some(host_network.unwrap_or_else(|| SHARED_NETWORK.to_owned())),
+            network: Some(network),
             extra_hosts: self.extra_hosts().into_iter().chain(run.extra_hosts.clone()).collect(),
             dns: self.config.network.dns.clone(),
             limits: Some(self.limits(record, cpus)),
             restarts: true,
             init: effective.init || run.init,
             no_capabilities: false,
-            tuning: tuning(plan, effective),
+            tuning,
         }
     }
 
@@ -214,6 +247,24 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     }
 }
 
+/// A tree of nothing but the directories that mounts name and that the checkout does not have;
+/// `None`: there are none.
+async fn stage_directories(
+    stage: &Stage,
+    record: &Record,
+    plan: &Plan,
+    built: &Built,
+) -> Result<Option<PathBuf>, Failure> {
+    let below = format!("{}/", record.repo.name.repo());
+    let mounted = built.effective.mounts.iter().filter_map(|mount| match mount {
+        Mount::Workspace { subpath, .. } => subpath.as_deref()?.strip_prefix(&below),
+        Mount::Volume { .. } | Mount::Tmpfs { .. } | Mount::Bind { .. } => None,
+    });
+    let wanted = plan.directories.iter().map(String::as_str).chain(mounted);
+    let (stage, wanted) = (stage.clone(), wanted.map(str::to_owned).collect::<Vec<_>>());
+    blocking(move || stage.add_directories(&wanted)).await.map_err(|error| stage_failure(&error))
+}
+
 /// The user of hooks, `exec` and editors, by the specification's order.
 pub(in crate::lifecycle) fn remote_user(built: &Built) -> String {
     let named = [&built.effective.remote_user, &built.effective.container_user];
@@ -233,7 +284,7 @@ fn command(image: &Image, effective: &crate::policy::Effective) -> (Vec<String>,
     (vec!["/bin/sh".to_owned()], command)
 }
 
-fn tuning(plan: &Plan, effective: &crate::policy::Effective) -> Tuning {
+pub(super) fn tuning(plan: &Plan, effective: &crate::policy::Effective) -> Tuning {
     let run = &plan.run;
     let union = |one: &[String], other: &[String]| {
         let mut all: Vec<String> = one.iter().chain(other).cloned().collect();

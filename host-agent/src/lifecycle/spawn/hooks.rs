@@ -1,8 +1,7 @@
 //! `hooks`: the lifecycle hooks of features and repository, after the boot, so that git and `gh`
 //! work in them.
 
-use std::time::Duration;
-
+use hatchery_protocol::paths;
 use serde_json::{Value, json};
 
 use super::super::devcontainers::HooksRequest;
@@ -14,12 +13,10 @@ use super::super::view::Step;
 use super::super::{Lifecycle, blocking, labels};
 use super::clone::stage_failure;
 use super::{Built, Made};
+use crate::config::DroneFeature;
 use crate::credentials::Forge;
 use crate::policy::{Form, Hooks, Plan};
 use crate::records::Record;
-
-/// How long all hooks together may take.
-const HOOKS: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// Name of the file that stands in for devcontainer.json: the image's label has all the rest.
 const CONFIG: &str = "run.json";
@@ -48,7 +45,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             id_label: labels::id_label(&record.drone),
             container: id.to_owned(),
             project: project(plan, record),
-            limit: HOOKS,
+            hook_limit: self.config.limits.hook_timeout,
+            runner: runner(&self.config.features.drone),
         };
         let engine = &self.engine;
         let ran = telling
@@ -59,6 +57,14 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 .hint("the kernel killed a process for memory: give the drone more with --memory"),
             failure => failure,
         })
+    }
+}
+
+/// The drone's own runner of hooks. A drone feature from elsewhere may be older than it.
+fn runner(feature: &DroneFeature) -> Option<String> {
+    match feature {
+        DroneFeature::BuiltIn => Some(format!("{} hook", paths::BINARY)),
+        DroneFeature::Reference(_) => None,
     }
 }
 

@@ -4,9 +4,9 @@ use hatchery_protocol::DroneName;
 
 use super::super::engine::ContainerEngine;
 use super::super::failure::{Failure, FailureKind};
-use super::super::network::{self, SHARED_NETWORK};
-use super::super::{Lifecycle, labels};
+use super::super::{Lifecycle, labels, network};
 use super::build::Built;
+use super::create;
 use crate::credentials::Forge;
 use crate::policy::{self, Allowed, Form, Mount, Plan};
 
@@ -37,6 +37,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 allowed.networks.extend(networks.iter().map(|network| network.id.clone()));
                 allowed.cap_add.clone_from(&detail.observed.cap_add);
                 allowed.security_opt.clone_from(&detail.observed.security_opt);
+                if sibling != id {
+                    allowed.hatchery_labels = labels::OF_SIBLING.map(str::to_owned).into();
+                }
             }
             deviations.extend(policy::deviations(&detail.observed, &allowed));
         }
@@ -58,7 +61,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let network = match plan.form {
             _ if run.host_network => "host".to_owned(),
             Form::Compose(_) => network::name(drone),
-            Form::Image { .. } | Form::Dockerfile { .. } => SHARED_NETWORK.to_owned(),
+            Form::Image { .. } | Form::Dockerfile { .. } => {
+                network::segment(drone, &create::tuning(plan, effective))
+            }
         };
         Allowed {
             privileged: effective.privileged || run.privileged,
@@ -70,7 +75,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             networks: vec![network],
             siblings: vec![],
             host_namespaces: run.host_namespaces.clone(),
-            hatchery_labels: labels::OURS.map(str::to_owned).into(),
+            hatchery_labels: labels::OF_DRONE.map(str::to_owned).into(),
         }
     }
 }

@@ -44,7 +44,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         &self,
         request: SpawnRequest,
         telling: Telling,
-    ) -> Result<DroneStatus, Failure> {
+    ) -> Result<Option<DroneStatus>, Failure> {
         let repo = self.parse_repo(&request.repo)?;
         let resolved =
             self.or_interrupted(&telling, telling.step(Step::Resolve, self.resolve(&repo))).await?;
@@ -52,6 +52,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         // Not interruptible: it takes milliseconds, and knows what to undo only at its end.
         let (record, claimed) = reserving.await?;
         let drone = record.drone.clone();
+        if request.dry_run {
+            return self.dry_run(&record, &resolved, telling.about(&drone, None)).await;
+        }
         let telling = telling.about(&drone, self.log_file(&drone, true));
         telling.tell(EventKind::State { state: DroneState::Spawning }).await;
         let made = self.or_interrupted(&telling, self.make(&record, &resolved, &telling)).await;
@@ -71,7 +74,29 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
         self.drop_stage(&drone).await;
         drop(claimed);
-        made
+        made.map(Some)
+    }
+
+    /// Goes as far as the policy, and back: the record makes it safe to be killed on the way.
+    async fn dry_run(
+        &self,
+        record: &Record,
+        resolved: &Resolved,
+        telling: Telling,
+    ) -> Result<Option<DroneStatus>, Failure> {
+        let drone = &record.drone;
+        let judging = async {
+            let stage = Stage::new(&self.config.paths, drone, &record.repo.name);
+            telling.step(Step::Grant, self.grant_primary(drone, resolved)).await?;
+            let cloning = self.clone_into(&stage, record, &telling);
+            telling.step(Step::Clone, cloning).await?;
+            telling.step(Step::Policy, self.judge(&stage, record, &telling)).await
+        };
+        let judged = self.or_interrupted(&telling, judging).await;
+        // Whether or not this is complete, the next start goes on with it.
+        let undone = self.undo(drone, &telling).await;
+        judged?;
+        undone.map(|_| None)
     }
 
     /// Does `work` unless the user or the shutdown interrupts it.
@@ -82,11 +107,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<T, Failure> {
         tokio::select! {
             biased;
+            // Before the user's own: whoever stops us cancels every operation, too.
+            () = self.stopping.cancelled() => {
+                Err(Failure::new(FailureKind::Interrupted, "interrupted: the host agent is stopping")
+                    .hint("try again when it runs: `systemctl start hatchery`, or `hatchery serve`"))
+            }
             () = telling.cancelled() => {
                 Err(Failure::new(FailureKind::Interrupted, "interrupted"))
-            }
-            () = self.stopping.cancelled() => {
-                Err(Failure::new(FailureKind::Interrupted, "the host agent is stopping"))
             }
             done = work => done,
         }
@@ -237,8 +264,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         opened.inspect_err(|error| tracing::warn!(%drone, %error, "no log file")).ok()
     }
 
-    /// Removes what was staged.
+    /// Removes what was staged, and what a build left that was cut off.
     pub(super) async fn drop_stage(&self, drone: &DroneName) {
+        self.engine.sweep(&Stage::notes(&self.config.paths, drone)).await;
         let root = Stage::root(&self.config.paths, drone);
         if let Err(error) = blocking(move || remove_tree(&root)).await {
             tracing::warn!(%drone, %error, "the stage is not removed");

@@ -3,14 +3,19 @@
 
 use std::collections::HashSet;
 
+use hatchery_protocol::DroneName;
+
 use super::super::engine::ContainerEngine;
 use super::super::failure::Failure;
 use super::super::stage::Stage;
 use super::super::telling::Telling;
+use super::super::view::EventKind;
 use super::super::{Lifecycle, blocking};
 use super::clone::stage_failure;
+use super::compose::for_build;
 use crate::credentials::Forge;
-use crate::policy::{self, Form, Plan, Scope};
+use crate::credentials::audit::Verdict;
+use crate::policy::{self, Examined, Finding, Form, Plan, Report, Scope, refusals_as_failure};
 use crate::records::Record;
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
@@ -20,25 +25,64 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         record: &Record,
         telling: &Telling,
     ) -> Result<Plan, Failure> {
-        let subpaths = self.engine.facts().await?.volume_subpaths();
-        let local: HashSet<String> = self.engine.image_names().await?.into_iter().collect();
-        let (config, stage) = (self.config.clone(), stage.clone());
-        let (drone, repo) = (record.drone.clone(), record.repo.name.clone());
-        let choices = record.choices.clone();
-        let accepted = blocking(move || {
-            let scope = Scope::new(&config, &drone, &repo, subpaths);
-            let is_local = |reference: &str| is_named(&local, reference);
-            let chosen = choices.devcontainer.as_deref();
-            let review = policy::check_text(&stage.checkout(), chosen, &scope, &is_local)?;
-            let accepted = review.accept(choices.without_refused)?;
-            put(&stage, &accepted.outcome).map_err(|error| stage_failure(&error))?;
-            Ok::<_, Failure>(accepted)
-        })
-        .await?;
+        let examined = self.examine(stage, record).await?;
+        self.judged(record, &examined.findings).await;
+        let accepted = examined.into_review()?.accept(record.choices.without_refused)?;
+        let (stage, plan, drone) = (stage.clone(), accepted.outcome.clone(), record.drone.clone());
+        let putting = blocking(move || put(&stage, &plan, &drone));
+        putting.await.map_err(|error| stage_failure(&error))?;
         for notice in accepted.notices {
             telling.notice(notice).await;
         }
         Ok(accepted.outcome)
+    }
+
+    /// Tells what the policy finds, and fails as a spawn would.
+    pub(super) async fn judge(
+        &self,
+        stage: &Stage,
+        record: &Record,
+        telling: &Telling,
+    ) -> Result<(), Failure> {
+        let examined = self.examine(stage, record).await?;
+        let without_refused = record.choices.without_refused;
+        if !examined.is_only_broken() {
+            let report = Report::new(&examined.config_path, &examined.findings, without_refused);
+            telling.tell(EventKind::Policy { report }).await;
+        }
+        let refused = refusals_as_failure(&examined.findings, without_refused);
+        // What is refused is in the report already.
+        if let Some(refused) = refused {
+            return Err(Failure { details: vec![], ..refused });
+        }
+        examined.into_review()?.accept(without_refused).map(|_| ())
+    }
+
+    /// The first pass over the staged checkout.
+    async fn examine(&self, stage: &Stage, record: &Record) -> Result<Examined, Failure> {
+        let subpaths = self.engine.facts().await?.volume_subpaths();
+        let local: HashSet<String> = self.engine.image_names().await?.into_iter().collect();
+        let (config, checkout) = (self.config.clone(), stage.checkout());
+        let (drone, repo) = (record.drone.clone(), record.repo.name.clone());
+        let chosen = record.choices.devcontainer.clone();
+        blocking(move || {
+            let scope = Scope::new(&config, &drone, &repo, subpaths);
+            let is_local = |reference: &str| is_named(&local, reference);
+            policy::examine(&checkout, chosen.as_deref(), &scope, &is_local)
+        })
+        .await
+    }
+
+    /// Writes down what the policy decided.
+    pub(super) async fn judged(&self, record: &Record, findings: &[Finding]) {
+        for finding in findings {
+            let verdict = match finding.verdict {
+                policy::Verdict::Permit => Verdict::Allow,
+                policy::Verdict::Strip => Verdict::Strip,
+                policy::Verdict::Refuse => Verdict::Refuse,
+            };
+            self.credentials.judged(record, verdict, finding.to_string()).await;
+        }
     }
 }
 
@@ -50,11 +94,11 @@ fn is_named(names: &HashSet<String>, reference: &str) -> bool {
 }
 
 /// Puts what the policy left into the stage.
-fn put(stage: &Stage, plan: &Plan) -> std::io::Result<()> {
+fn put(stage: &Stage, plan: &Plan, drone: &DroneName) -> std::io::Result<()> {
     stage.write(&plan.config_path, &plan.devcontainer_json.to_string())?;
     if let Form::Compose(compose) = &plan.form {
-        for file in &compose.files {
-            stage.write(&file.path, &file.text)?;
+        for (path, text) in for_build(compose, drone) {
+            stage.write(&path, &text)?;
         }
     }
     Ok(())

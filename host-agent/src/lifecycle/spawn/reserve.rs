@@ -63,7 +63,21 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         drone: &DroneName,
         resolved: &Resolved,
     ) -> Result<Vec<String>, Failure> {
-        let wanted = &self.config.drone.permissions;
+        let missing = self.grant_primary(drone, resolved).await?;
+        self.credentials.open_drone(drone).await.map_err(|error| {
+            let message = format!("cannot make the socket of {drone}");
+            Failure::new(FailureKind::Failed, message).caused_by(&error)
+        })?;
+        Ok(missing)
+    }
+
+    /// The same without a socket.
+    pub(super) async fn grant_primary(
+        &self,
+        drone: &DroneName,
+        resolved: &Resolved,
+    ) -> Result<Vec<String>, Failure> {
+        let wanted = self.config.permissions_for(&resolved.repo.name);
         let (permissions, missing) = within(wanted, &resolved.found.installation_permissions);
         if permissions.is_empty() {
             let message = format!("the App's installation has no permission on {}", resolved.repo);
@@ -71,17 +85,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 "give the App at least `contents: write` and accept it on the installation",
             ));
         }
-        let grant =
-            Grant { repo_id: resolved.found.id, name: resolved.repo.name.clone(), permissions };
-        self.update_record(drone, move |record| {
-            record.grants = vec![grant];
-            record.grant_version += 1;
-        })
-        .await?;
-        self.credentials.open_drone(drone).await.map_err(|error| {
-            let message = format!("cannot make the socket of {drone}");
-            Failure::new(FailureKind::Failed, message).caused_by(&error)
-        })?;
+        let grant = Grant::new(resolved.found.id, resolved.repo.name.clone(), permissions);
+        self.credentials.granting(&*self.record_of(drone)?, &grant, "spawn").await;
+        self.update_record(drone, move |record| record.put_grant(grant)).await?;
         Ok(missing)
     }
 }

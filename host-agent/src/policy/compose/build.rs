@@ -10,39 +10,53 @@ use super::super::finding::Permit;
 use super::super::ledger::{Ledger, Place};
 use super::super::metadata;
 use super::super::node::{Member, Node};
+use super::super::plan::Reference;
 use super::super::reference::judge_image;
-use super::environment;
 use super::file::File;
+use super::{BuildSoFar, JudgedService, environment};
 
-/// Judges `build`, a context's path or an object; what is left of it.
+/// Judges `build`, a context's path or an object, on top of what earlier files say of it; what is
+/// left of it.
 pub fn judge_build(
     node: &Node,
     place: &Place,
+    judged: &mut JudgedService,
     file: &mut File<'_, '_>,
     ledger: &mut Ledger<'_>,
 ) -> Option<Value> {
-    let context_name =
-        node.text().or_else(|| node.value("context").and_then(Node::text)).unwrap_or(".");
-    if context_name.contains("://") || context_name.starts_with("git@") {
-        ledger.refuse_whole(place, "the build context is fetched past [registries]");
-        return None;
-    }
+    judged.service.builds = true;
     let base = file.base.clone();
     let scope = BuildContext { folder: &base, ..file.project.build };
-    let context = judge_context(context_name, scope, place, ledger)?;
-    let args = environment::words(node.value("args"), &file.values);
-    let references = match node.value("dockerfile_inline").and_then(Node::text) {
-        Some(text) => judge_fetched(text, &place.file, &args, scope, ledger)?,
-        None => {
-            let name = node.value("dockerfile").and_then(Node::text).unwrap_or("Dockerfile");
-            judge_dockerfile(resolve(&context, name).as_deref(), &args, scope, place, ledger)?
+    let named = node.text().or_else(|| node.value("context").and_then(Node::text));
+    let mut build = judged.build.clone().unwrap_or_default();
+    let mut kept = Map::new();
+    if named.is_some() || judged.build.is_none() {
+        let name = named.unwrap_or(".");
+        build.context = context(name, scope, place, ledger)?;
+        kept.insert("context".to_owned(), json!(name));
+    }
+    for key in ["dockerfile", "dockerfile_inline"] {
+        let Some(member) = node.member(key).filter(|member| !member.value.is_null()) else {
+            continue;
+        };
+        let place = place.inner(member.line, key);
+        let Some(text) = member.value.text() else {
+            ledger.broken(&place, "a text is expected");
+            return None;
+        };
+        kept.insert(key.to_owned(), json!(text));
+        match key {
+            "dockerfile" => build.dockerfile = Some(text.to_owned()),
+            _ => build.inline = Some((text.to_owned(), place)),
         }
-    };
-    file.project.references.extend(references);
-    let mut kept = Map::from_iter([("context".to_owned(), json!(context_name))]);
+    }
+    let args = environment::words(node.value("args"), &file.values);
     if !args.is_empty() {
         kept.insert("args".to_owned(), json!(args));
+        build.args.extend(args);
     }
+    file.project.references.extend(dockerfiles(&build, scope, place, ledger)?);
+    judged.build = Some(build);
     for member in node.members() {
         let place = place.inner(member.line, &member.name);
         if let Some(left) = judge_option(member, scope, &place, ledger) {
@@ -50,6 +64,39 @@ pub fn judge_build(
         }
     }
     Some(Value::Object(kept))
+}
+
+fn context(
+    name: &str,
+    scope: BuildContext<'_>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Option<String> {
+    if name.contains("://") || name.starts_with("git@") {
+        ledger.refuse_whole(place, "the build context is fetched past [registries]");
+        return None;
+    }
+    judge_context(name, scope, place, ledger)
+}
+
+/// Judges what the build's Dockerfile fetches, whether it is a file or stands in `build`.
+fn dockerfiles(
+    build: &BuildSoFar,
+    scope: BuildContext<'_>,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Option<Vec<Reference>> {
+    let mut references = vec![];
+    if let Some((text, place)) = &build.inline {
+        let place_of = |_, instruction: &str| place.with(instruction);
+        references.extend(judge_fetched(text, &place_of, &build.args, scope, ledger)?);
+    }
+    if build.inline.is_none() || build.dockerfile.is_some() {
+        let name = build.dockerfile.as_deref().unwrap_or("Dockerfile");
+        let path = resolve(&build.context, name);
+        references.extend(judge_dockerfile(path.as_deref(), &build.args, scope, place, ledger)?);
+    }
+    Some(references)
 }
 
 /// One key of `build`, without the context and the arguments.
@@ -61,10 +108,13 @@ fn judge_option(
 ) -> Option<Value> {
     let value = &member.value;
     match member.name.as_str() {
-        "context" | "args" => None,
-        "dockerfile" | "dockerfile_inline" | "target" | "extra_hosts" | "no_cache"
-        | "platforms" | "pull" | "shm_size" => Some(value.to_json()),
-        "cache_from" => Some(json!(judge_caches(value, scope, place, ledger))),
+        "context" | "args" | "dockerfile" | "dockerfile_inline" => None,
+        "target" | "extra_hosts" | "no_cache" | "platforms" | "shm_size" => Some(value.to_json()),
+        "pull" => {
+            ledger.strip(place, "base images are looked up at every build");
+            None
+        }
+        "cache_from" => Some(json!(judge_caches(value, place, ledger))),
         "additional_contexts" => Some(contexts(value, scope, place, ledger)),
         "network" => network(value, place, ledger),
         "privileged" => metadata::judge_privileges("privileged", value, place, ledger),

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::super::checkout::{ReadError, parent, resolve};
+use super::super::checkout::{ReadError, resolve};
 use super::super::ledger::{Ledger, Place};
-use super::super::mount::{MountContext, Wish, judge_volume_name};
+use super::super::mount::{MountContext, judge_volume_name};
 use super::super::node::{Data, Member, Node};
 use super::super::plan::{Mount, StagedFile};
-use super::super::yaml;
-use super::Project;
+use super::super::{privilege, yaml};
 use super::interpolate::{escape, interpolate, parse_env};
 use super::service::{judge_service, long_form};
+use super::{Project, grants};
 
 /// What the workspace volume is called within a staged file.
 pub const WORKSPACE_KEY: &str = "hatchery-workspace";
@@ -29,9 +29,14 @@ pub struct File<'p, 'a> {
     pub path: String,
     /// How it belongs to the project.
     pub role: Role,
-    document: Node,
+    /// Its content, interpolated.
+    pub document: Node,
     /// Volumes used, by their name in the file.
-    volumes: Map<String, Value>,
+    pub volumes: Map<String, Value>,
+    /// What is left of each service that was judged.
+    services: Map<String, Value>,
+    /// Services whose judgement waits for one that they extend.
+    under_way: Vec<String>,
 }
 
 /// How a file belongs to the project.
@@ -57,13 +62,15 @@ pub fn judge_file(
     project: &mut Project<'_>,
     ledger: &mut Ledger<'_>,
 ) {
-    match project.bases.get(path) {
-        Some(known) if known == &(base.to_owned(), role) => return,
-        Some(_) => {
-            ledger.refuse_whole(place, format!("{path} is used in two ways"));
-            return;
+    if let Some((known, before)) = project.bases.get(path) {
+        if known != base {
+            let reason = format!("{path} is used with paths that start from two folders");
+            ledger.refuse_whole(place, reason);
+        } else if *before == Role::Extended && role != Role::Extended {
+            project.bases.insert(path.to_owned(), (base.to_owned(), role));
+            project.adopt(path);
         }
-        None => {}
+        return;
     }
     project.bases.insert(path.to_owned(), (base.to_owned(), role));
     let Some(document) = read(path, place, project, ledger) else { return };
@@ -76,6 +83,8 @@ pub fn judge_file(
         role,
         document,
         volumes: Map::new(),
+        services: Map::new(),
+        under_way: vec![],
     };
     file.judge(ledger);
 }
@@ -108,7 +117,7 @@ pub fn read(
     }
 }
 
-/// Values of the `.env` in `base`; what the server lets through wins over nothing of it.
+/// Values of the `.env` in `base`, over what the server lets through.
 pub fn project_values(
     base: &str,
     place: &Place,
@@ -117,11 +126,16 @@ pub fn project_values(
 ) -> BTreeMap<String, String> {
     let path = resolve(base, ".env").unwrap_or_default();
     let mut values = ledger.scope.local_env.clone();
+    // Editors set it for Compose; the CLI does not.
+    let name = ledger.scope.repo.repo().to_owned();
+    values.insert("localWorkspaceFolderBasename".to_owned(), name);
     match project.build.checkout.read(&path) {
         Ok(text) => values.extend(parse_env(&text)),
         Err(ReadError::Missing(_)) => {}
         Err(error) => ledger.unreadable(place, &error),
     }
+    // The host names the project; what its name is for in the files, the drone's does.
+    values.insert("COMPOSE_PROJECT_NAME".to_owned(), ledger.scope.drone.to_string());
     values
 }
 
@@ -148,11 +162,11 @@ impl File<'_, '_> {
             match member.name.as_str() {
                 "version" | "secrets" => {}
                 "name" => ledger.strip(&place, "the host names the project"),
-                "services" => self.services(member, &mut kept, ledger),
+                "services" => self.services(member, ledger),
                 "volumes" => self.declared_volumes(member, &place, ledger),
                 "networks" => networks(member, &place, ledger),
                 "configs" => {
-                    kept.insert(member.name.clone(), inline_configs(&member.value));
+                    kept.insert(member.name.clone(), grants::inline_configs(&member.value));
                 }
                 "include" => {
                     let included = self.include(&member.value, &place, ledger);
@@ -162,27 +176,41 @@ impl File<'_, '_> {
                 _ => ledger.refuse(&place, "not a key that the policy knows"),
             }
         }
-        if !self.volumes.is_empty() {
-            kept.insert("volumes".to_owned(), Value::Object(self.volumes));
+        if !self.services.is_empty() {
+            kept.insert("services".to_owned(), Value::Object(self.services));
         }
+        if !self.volumes.is_empty() {
+            kept.insert("volumes".to_owned(), Value::Object(self.volumes.clone()));
+        }
+        self.project.volumes_of.insert(self.path.clone(), self.volumes);
         let whole = escaped(Value::Object(kept));
         self.project.files.push(StagedFile { path: self.path, text: format!("{whole:#}\n") });
     }
 
-    fn services(
-        &mut self,
-        member: &Member,
-        kept: &mut Map<String, Value>,
-        ledger: &mut Ledger<'_>,
-    ) {
-        let mut services = Map::new();
+    fn services(&mut self, member: &Member, ledger: &mut Ledger<'_>) {
         for service in member.value.members() {
-            let subject = format!("services.{}", service.name);
-            let place = Place::new(&self.path, service.line, subject);
-            let value = judge_service(&service.name, &service.value, &place, self, ledger);
-            services.insert(service.name.clone(), value);
+            self.service(&service.name, ledger);
         }
-        kept.insert("services".to_owned(), Value::Object(services));
+    }
+
+    /// Judges a service of this file, once; one that another extends before its turn.
+    pub fn service(&mut self, name: &str, ledger: &mut Ledger<'_>) {
+        let services = self.document.value("services");
+        let Some(service) = services.and_then(|services| services.member(name)).cloned() else {
+            return;
+        };
+        if self.services.contains_key(name) {
+            return;
+        }
+        let place = Place::new(&self.path, service.line, format!("services.{name}"));
+        if self.under_way.iter().any(|known| known == name) {
+            ledger.broken(&place, "it extends itself");
+            return;
+        }
+        self.under_way.push(name.to_owned());
+        let value = judge_service(name, &service.value, &place, self, ledger);
+        self.under_way.pop();
+        self.services.insert(name.to_owned(), value);
     }
 
     /// `volumes` of the top level: each becomes one of the drone's own.
@@ -203,6 +231,9 @@ impl File<'_, '_> {
                     "external" => ledger.strip(&place, "the drone gets a volume of its own"),
                     "driver" if option.value.text() == Some("local") => {}
                     "labels" => {}
+                    "driver_opts" if is_tmpfs(&option.value) => {
+                        ledger.strip(&place, "the drone gets a volume of its own");
+                    }
                     "driver" | "driver_opts" => ledger.refuse(
                         &place,
                         "a volume driver or its options can name any path of the host",
@@ -246,95 +277,12 @@ impl File<'_, '_> {
         }
         long_form(mount, key)
     }
-
-    /// Judges another file, whose relative paths start from its own folder; `Some`: its path.
-    pub fn follow(
-        &mut self,
-        other: &str,
-        role: Role,
-        place: &Place,
-        ledger: &mut Ledger<'_>,
-    ) -> Option<String> {
-        let path = resolve(&self.base, other).filter(|_| !other.contains("://"));
-        let Some(path) = path else {
-            ledger.refuse_whole(place, "it leads out of the repository");
-            return None;
-        };
-        let base = parent(&path).to_owned();
-        let values = match role {
-            // Variables of an extended file are the extending project's.
-            Role::Extended => self.values.clone(),
-            Role::Main | Role::Included => project_values(&base, place, self.project, ledger),
-        };
-        judge_file(&path, &base, values, role, place, self.project, ledger);
-        Some(path)
-    }
-
-    fn include(&mut self, node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Vec<Value> {
-        let mut kept = vec![];
-        // Paths only: what an entry says beyond them changes how the files are read.
-        for entry in node.list().unwrap_or_default() {
-            let place = place.at(entry.line);
-            let path = entry.value("path").unwrap_or(entry);
-            let extra = entry.members().iter().any(|member| member.name != "path");
-            let single = [path.clone()];
-            let paths = path.list().unwrap_or(&single);
-            if extra || paths.len() != 1 {
-                ledger.refuse_whole(&place, "the policy knows an include of one path only");
-                continue;
-            }
-            for path in paths.iter().filter_map(Node::scalar) {
-                self.follow(&path, Role::Included, &place, ledger);
-                kept.push(json!(path));
-            }
-        }
-        kept
-    }
-
-    /// A service's entry of `secrets` or `configs`: a file of the checkout becomes a mount.
-    pub fn granted(
-        &self,
-        key: &str,
-        node: &Node,
-        place: &Place,
-        kept: &mut Map<String, Value>,
-        ledger: &mut Ledger<'_>,
-    ) -> Option<(Place, Wish)> {
-        let name = node.scalar().or_else(|| node.value("source").and_then(Node::scalar))?;
-        let Some(source) = self.document.value(key).and_then(|all| all.value(&name)) else {
-            ledger.broken(place, "it is not declared at the top of this file");
-            return None;
-        };
-        if key == "configs" && source.member("content").is_some() {
-            let list = kept.entry(key).or_insert_with(|| json!([]));
-            list.as_array_mut()?.push(node.to_json());
-            return None;
-        }
-        let Some(path) = source.value("file").and_then(Node::text) else {
-            ledger.refuse(place, "only files of the repository can be given to a service");
-            return None;
-        };
-        let usual =
-            if key == "secrets" { format!("/run/secrets/{name}") } else { format!("/{name}") };
-        let target = match node.value("target").and_then(Node::text) {
-            None => usual,
-            Some(target) if target.starts_with('/') => target.to_owned(),
-            Some(target) => format!("/run/secrets/{target}"),
-        };
-        let kind = "bind".to_owned();
-        let source =
-            if path.starts_with(['/', '.', '~']) { path.to_owned() } else { format!("./{path}") };
-        Some((place.clone(), Wish { kind, source, target, read_only: true, ..Wish::default() }))
-    }
 }
 
-/// `configs` whose content stands in the file; those that are files become mounts.
-fn inline_configs(node: &Node) -> Value {
-    let inline = node.members().iter().filter_map(|member| {
-        let content = member.value.value("content")?.text()?;
-        Some((member.name.clone(), json!({ "content": content })))
-    });
-    Value::Object(inline.collect())
+/// Options of a volume that make it a tmpfs and nothing else.
+fn is_tmpfs(options: &Node) -> bool {
+    let is = |name: &str| options.value(name).and_then(Node::text) == Some("tmpfs");
+    is("type") && is("device")
 }
 
 /// `networks` of the top level: a drone has one, which the host makes.
@@ -342,10 +290,11 @@ fn networks(member: &Member, place: &Place, ledger: &mut Ledger<'_>) {
     for network in member.value.members() {
         let place = place.inner(network.line, &network.name);
         let driver = network.value.value("driver").and_then(Node::text);
-        let external = network.value.value("external").is_some_and(|one| one.bool() != Some(false));
-        if external || network.value.member("name").is_some() {
+        let external = network.value.value("external").is_some_and(privilege::is_wanted);
+        let name = network.value.value("name").and_then(Node::scalar).unwrap_or_default();
+        if external || name.to_ascii_lowercase().starts_with("hatchery") {
             ledger.refuse(&place, "a network that is not the drone's own");
-        } else if !matches!(driver, None | Some("bridge")) {
+        } else if !matches!(driver, None | Some("bridge" | "default")) {
             ledger.refuse(&place, "a network driver can join the host's network");
         } else {
             ledger.strip(&place, "every service of a drone is on the drone's one network");

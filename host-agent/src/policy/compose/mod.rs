@@ -6,6 +6,8 @@
 mod build;
 mod environment;
 mod file;
+mod grants;
+mod include;
 mod interpolate;
 mod keys;
 mod service;
@@ -14,13 +16,15 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
+
 use super::build::BuildContext;
 use super::checkout::{parent, resolve};
 use super::ledger::{Ledger, Place};
 use super::mount::climbs_to_parent;
 use super::node::Node;
 use super::plan::{Compose, Mount, Reference, Service, StagedFile, Workspace};
-use super::workspace::{WORKSPACES, clean_folder, default_clone};
+use super::workspace::{WORKSPACES, clean_folder, default_clone, is_within};
 use file::{Role, binds_parent, judge_file, project_values, read};
 
 /// What devcontainer.json says about Compose.
@@ -51,13 +55,40 @@ pub struct Judged {
     pub volumes: Vec<String>,
 }
 
-/// A service and its mounts.
+/// A service, its mounts and its build, over all files that say something of it.
 #[derive(Debug, Clone, Default)]
 pub struct JudgedService {
     /// For the plan.
     pub service: Service,
     /// Its mounts, those of services that it extends first.
     pub mounts: Vec<Mount>,
+    /// What `build` says so far.
+    pub build: Option<BuildSoFar>,
+}
+
+impl JudgedService {
+    /// Takes over what `base`, which it extends, has and it has not.
+    pub fn inherit(&mut self, base: &Self) {
+        self.mounts.splice(0..0, base.mounts.iter().cloned());
+        let (own, base_service) = (&mut self.service, &base.service);
+        own.network_of = own.network_of.take().or_else(|| base_service.network_of.clone());
+        own.image = own.image.take().or_else(|| base_service.image.clone());
+        own.builds |= base_service.builds;
+        self.build = self.build.take().or_else(|| base.build.clone());
+    }
+}
+
+/// The parts of a `build` that later files change one by one.
+#[derive(Debug, Clone, Default)]
+pub struct BuildSoFar {
+    /// The context's directory in the checkout.
+    pub context: String,
+    /// `dockerfile`, relative to it.
+    pub dockerfile: Option<String>,
+    /// `dockerfile_inline`, and where it stands.
+    pub inline: Option<(String, Place)>,
+    /// `args`.
+    pub args: BTreeMap<String, String>,
 }
 
 /// A project under judgement.
@@ -72,6 +103,8 @@ pub struct Project<'a> {
     pub references: Vec<Reference>,
     /// Volumes, by the engine's names.
     pub volumes: Vec<String>,
+    /// `volumes` as they are staged, by file: who extends a service needs what it mounts.
+    pub volumes_of: BTreeMap<String, Map<String, Value>>,
     /// Sanitised files.
     pub files: Vec<StagedFile>,
     /// Files seen, with the folder of their relative paths.
@@ -82,6 +115,15 @@ pub struct Project<'a> {
     pub workspace_folder: String,
     /// See `Workspace::clone_is_root`.
     pub clone_is_root: bool,
+}
+
+impl Project<'_> {
+    /// Takes the services of a file that was only extended from so far for the project's own.
+    pub fn adopt(&mut self, path: &str) {
+        let own = self.extendable.iter().filter(|((file, _), _)| file == path);
+        let own: Vec<_> = own.map(|((_, name), judged)| (name.clone(), judged.clone())).collect();
+        self.services.extend(own);
+    }
 }
 
 /// Judges the project that devcontainer.json asks for; `None`: nothing to go on with.
@@ -99,6 +141,7 @@ pub fn judge_compose(
         extendable: BTreeMap::new(),
         references: vec![],
         volumes: vec![],
+        volumes_of: BTreeMap::new(),
         files: vec![],
         bases: BTreeMap::new(),
         workspace_volume: ledger.scope.workspace_volume(),
@@ -195,19 +238,25 @@ fn plan_workspace(
     let repo = ledger.scope.repo.repo().to_owned();
     let mounts = project.services.get(service).map(|judged| judged.mounts.as_slice());
     let mounts = mounts.unwrap_or_default();
-    let clone = mounts.iter().find_map(|mount| match mount {
-        Mount::Workspace { subpath: None, target, .. } if project.clone_is_root => {
-            Some(target.clone())
-        }
-        Mount::Workspace { subpath: None, target, .. } => Some(format!("{target}/{repo}")),
-        Mount::Workspace { subpath: Some(part), target, .. } if part == &repo => {
-            Some(target.clone())
-        }
-        Mount::Workspace { .. }
-        | Mount::Volume { .. }
-        | Mount::Tmpfs { .. }
-        | Mount::Bind { .. } => None,
-    });
+    let clones: Vec<String> = mounts
+        .iter()
+        .filter_map(|mount| match mount {
+            Mount::Workspace { subpath: None, target, .. } if project.clone_is_root => {
+                Some(target.clone())
+            }
+            Mount::Workspace { subpath: None, target, .. } => Some(format!("{target}/{repo}")),
+            Mount::Workspace { subpath: Some(part), target, .. } if part == &repo => {
+                Some(target.clone())
+            }
+            Mount::Workspace { .. }
+            | Mount::Volume { .. }
+            | Mount::Tmpfs { .. }
+            | Mount::Bind { .. } => None,
+        })
+        .collect();
+    // Of several, the one that the workspace folder lies in.
+    let holds = |clone: &&String| is_within(asked.workspace_folder, clone);
+    let clone = clones.iter().find(holds).or(clones.first()).cloned();
     let clone_is_root = project.clone_is_root && clone.is_some();
     let taken = mounts.iter().any(|mount| mount.target() == WORKSPACES);
     let whole = Mount::Workspace { subpath: None, target: WORKSPACES.to_owned(), read_only: false };

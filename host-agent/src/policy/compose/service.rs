@@ -23,7 +23,14 @@ pub fn judge_service(
     ledger: &mut Ledger<'_>,
 ) -> Value {
     let mut kept = Map::new();
-    let mut judged = file.project.services.get(name).cloned().unwrap_or_default();
+    let before = file.project.services.get(name).filter(|_| file.role != Role::Extended);
+    let mut judged = before.cloned().unwrap_or_default();
+    // First, whatever the order of the keys: the rest adds to it.
+    if let Some(member) = node.member("extends") {
+        let place = place.inner(member.line, "extends");
+        let left = extends(&member.value, &place, &mut judged, file, ledger);
+        kept.extend(left.map(|left| (member.name.clone(), left)));
+    }
     for member in node.members() {
         let place = place.inner(member.line, &member.name);
         match rule(&member.name) {
@@ -67,11 +74,7 @@ fn judge(
     let node = &member.value;
     match member.name.as_str() {
         "image" => image(node, service_node, place, service, file, ledger),
-        "build" => {
-            service.builds = true;
-            build::judge_build(node, place, file, ledger)
-        }
-        "extends" => extends(node, place, judged, file, ledger),
+        "build" => build::judge_build(node, place, judged, file, ledger),
         "privileged" => metadata::judge_privileges("privileged", node, place, ledger),
         "cap_add" => metadata::judge_privileges("capAdd", node, place, ledger),
         "security_opt" => metadata::judge_privileges("securityOpt", node, place, ledger),
@@ -87,7 +90,8 @@ fn judge(
         "sysctls" => Some(named(node, place, ledger, privilege::judge_sysctl)),
         "ulimits" => Some(named(node, place, ledger, privilege::judge_ulimit)),
         "volumes_from" => volumes_from(node, place, ledger),
-        // `volumes`, `tmpfs`, `secrets` and `configs` are mounts, `environment` and `env_file` one.
+        // `volumes`, `tmpfs`, `secrets` and `configs` are mounts, `environment` and `env_file` one;
+        // `extends` was first.
         _ => None,
     }
 }
@@ -97,7 +101,7 @@ fn reaching(name: &str, node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> 
     match name {
         "devices" => devices(node, place, ledger),
         "oom_kill_disable" => {
-            if node.bool() != Some(false) {
+            if privilege::is_wanted(node) {
                 ledger.refuse(place, "it weighs the drone against the host");
             }
             None
@@ -111,24 +115,28 @@ fn reaching(name: &str, node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> 
             }
             None
         }
-        "deploy" => {
-            let reservations = node.value("resources").and_then(|node| node.value("reservations"));
-            if reservations.and_then(|node| node.value("devices")).is_some() {
-                ledger.ask(Permit::Devices, place, "devices belong to the host");
-            } else {
-                ledger.strip(place, "the host sets the limits");
-            }
-            None
-        }
+        "deploy" => deploy(node, place, ledger),
         _ => {
-            let asks = |hook: &Node| {
-                hook.value("privileged").is_some_and(|wanted| wanted.bool() != Some(false))
-            };
+            let asks = |hook: &Node| hook.value("privileged").is_some_and(privilege::is_wanted);
             if !node.list().unwrap_or_default().iter().any(asks)
                 || privilege::judge_privileged(place, ledger)
             {
                 return Some(node.to_json());
             }
+            None
+        }
+    }
+}
+
+/// `deploy`: of all that a cluster would want to know, devices alone concern the host.
+fn deploy(node: &Node, place: &Place, ledger: &mut Ledger<'_>) -> Option<Value> {
+    let reservations = node.value("resources").and_then(|node| node.value("reservations"));
+    match reservations.and_then(|node| node.value("devices")) {
+        Some(devices) => ledger
+            .ask(Permit::Devices, place, "devices belong to the host")
+            .then(|| json!({"resources": {"reservations": {"devices": devices.to_json()}}})),
+        None => {
+            ledger.strip(place, "the host sets the limits");
             None
         }
     }
@@ -183,11 +191,14 @@ fn extends(
     }
     let other = node.value("file").and_then(Node::text);
     let path = match other {
-        Some(other) => file.follow(other, Role::Extended, place, ledger)?,
-        None => file.path.clone(),
+        Some(other) => file.extended(other, place, ledger)?,
+        None => {
+            file.service(&service, ledger);
+            file.path.clone()
+        }
     };
     if let Some(base) = file.project.extendable.get(&(path, service.clone())) {
-        *judged = base.clone();
+        judged.inherit(base);
     }
     Some(match other {
         Some(other) => json!({ "file": other, "service": service }),
