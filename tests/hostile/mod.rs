@@ -1,6 +1,7 @@
 //! Attacks, each by what it must not achieve.
 
 mod attempts;
+mod floods;
 mod host_git;
 mod hygiene;
 mod policy;
