@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::report::{self, Failure};
-use crate::{boot, credential, doctor, gh, help, lookup};
+use crate::{boot, credential, doctor, gh, help, hook, lookup};
 
 /// Runs the program that `name` (`argv[0]`) or the first of `args` asks for.
 ///
@@ -25,6 +25,7 @@ pub fn run(name: &OsStr, mut args: Vec<OsString>) -> Result<ExitCode, Failure> {
         "git-credential" => credential::run(&args),
         "gh" => gh::run(args),
         "boot" => boot::run(args),
+        "hook" => hook::run(args),
         "token" => lookup::token(args),
         "identity" => lookup::identity(args),
         "doctor" => doctor::run(args),

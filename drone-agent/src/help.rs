@@ -14,6 +14,7 @@ commands:
   token             a short-lived token for the forge, to a pipe
   doctor            look for what keeps git and gh from working
   boot              set the drone up (at every start of the container, as root)
+  hook              run a lifecycle hook; what it starts in the background runs on
   git-credential    git's credential helper; also called git-credential-hatchery
   gh                the GitHub command line with a token for the repository in question
   version           the version of this binary
@@ -71,6 +72,13 @@ Runs the real gh, the next in PATH, with a token for one repository: that of
 the environment of that one call. Without a drone's socket, gh runs unchanged.
 ";
 
+const HOOK: &str = "\
+usage: drone-agent hook PROGRAM [ARGUMENT...]
+
+Runs PROGRAM, hands its output on and ends as it does. What it leaves running in the
+background may go on writing: nobody reads that, and nobody is ended by it.
+";
+
 const DOCTOR: &str = "\
 usage: drone-agent doctor
 
@@ -91,6 +99,7 @@ pub fn print(topic: Option<&str>) -> Result<ExitCode, Failure> {
         Some("git-credential") => GIT_CREDENTIAL,
         Some("gh") => GH,
         Some("doctor") => DOCTOR,
+        Some("hook") => HOOK,
         Some(other) => return Err(Failure::usage(format!("there is no command {other:?}"), None)),
     };
     report::print(text)?;

@@ -15,6 +15,7 @@ mod doctor;
 mod gh;
 mod gitconfig;
 mod help;
+mod hook;
 mod lookup;
 mod report;
 

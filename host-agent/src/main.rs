@@ -5,5 +5,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    if let Some(code) = hatchery::cli::become_docker() {
+        return code;
+    }
     hatchery::cli::run(hatchery::cli::Cli::parse())
 }

@@ -51,9 +51,7 @@ pub async fn run(config: Config) -> Result<(), Failure> {
     let server = Server::bind(&config, passed.control)?;
     let (credentials, lifecycle) = wire(Arc::clone(&config))?;
     let manager = Told(ServiceManager::of_process().map(Arc::new));
-    if let Some(manager) = manager.0.clone() {
-        credentials.use_keeper(manager, passed.kept).await;
-    }
+    manager.keep_for(&credentials, passed.kept).await;
     let last = CancellationToken::new();
     let keeping = tokio::spawn(credentials.clone().run(last.clone()));
     let mut tasks = JoinSet::new();
@@ -127,6 +125,13 @@ impl Passed {
 struct Told(Option<Arc<ServiceManager>>);
 
 impl Told {
+    /// Has it keep sockets and live tokens, and takes over what it `kept`.
+    async fn keep_for(&self, credentials: &Credentials<GitHub>, kept: Vec<(String, OwnedFd)>) {
+        if let Some(manager) = self.0.clone() {
+            credentials.use_keeper(manager, kept).await;
+        }
+    }
+
     /// Tells it off the runtime's workers; it does without what does not arrive.
     async fn tell(&self, message: fn(&ServiceManager) -> io::Result<()>) {
         let Some(manager) = self.0.clone() else { return };

@@ -15,7 +15,8 @@ docker_in_path() { env PATH="${SERVICE_PATH#*:}" sh -c 'command -v docker'; }
 
 docker_install() {
   # The engine makes these by itself.
-  ledger_add_absent /var/lib/docker /var/lib/containerd /opt/containerd
+  ledger_add_absent /var/lib/docker /var/lib/containerd /opt/containerd /etc/cni
+  if ! grep -q '^docker:' /etc/group; then ledger_add group docker; fi
   if ! docker_answers && ! command -v dockerd; then docker_install_engine; fi
   if ! docker_in_path; then
     if available docker-cli; then apt_install docker-cli; else docker_link "$(engine_home)"; fi

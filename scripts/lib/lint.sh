@@ -7,6 +7,7 @@ lint_tools() {
   ensure "Rust $(rust_wanted) or newer" rust_ready rust_install
   ensure "rustfmt, clippy" lint_components_ready lint_components_install
   ensure "shellcheck" lint_shellcheck_ready apt_install shellcheck
+  ensure "systemd-analyze" lint_units_ready apt_install systemd
   ensure "cargo-deny $CARGO_DENY_VERSION" deny_ready deny_install
 }
 
@@ -14,6 +15,25 @@ lint_components_ready() { cargo fmt --version && cargo clippy --version; }
 lint_components_install() {
   if command -v rustup && (cd "$HATCHERY_ROOT" && rustup component add rustfmt clippy); then return; fi
   apt_install rustfmt rust-clippy
+}
+
+# What the unit may score at most (0 is best), by systemd of Debian 12; each new freedom shows here.
+LINT_EXPOSURE_MAX=24
+
+lint_units_ready() { command -v systemd-analyze; }
+
+# lint_units: as installed, but for the program, which need not be. Keys that are newer than this
+# machine's systemd are no errors; it ignores them as the oldest that we support does.
+lint_units() {
+  local dir wrong
+  dir=$(mktemp -d)
+  cp packaging/systemd/hatchery.{service,socket} "$dir/"
+  sed -i 's|^ExecStart=/usr/local/bin/hatchery |ExecStart=/bin/true |' "$dir/hatchery.service"
+  systemd-analyze verify "$dir/hatchery.service" "$dir/hatchery.socket" 2>"$dir/said" || fail "systemd refuses the units: $(cat "$dir/said")"
+  wrong=$(grep -vE "Unknown key '(RestartSteps|RestartMaxDelaySec|FileDescriptorStorePreserve)'" "$dir/said") || true
+  [ -z "$wrong" ] || fail "systemd does not understand the units: $wrong"
+  systemd-analyze security --no-pager --offline=true --threshold="$LINT_EXPOSURE_MAX" "$dir/hatchery.service"
+  rm -rf "$dir"
 }
 
 lint_shellcheck_ready() { installed shellcheck || command -v shellcheck; }

@@ -35,6 +35,7 @@ machine_make() {
   tar -C "$root" -xf "$(machine_tar "$suite")"
   machine_name "$suite" >"$root/etc/hostname"
   echo "nameserver $MACHINE_DNS" >"$root/etc/resolv.conf"
+  printf '127.0.0.1 localhost\n' >"$root/etc/hosts"
   machine_sources "$suite" >"$root/etc/apt/sources.list"
   # There are no modules to load here, and this unit calls that a failure.
   ln -sfn /dev/null "$root/etc/systemd/system/systemd-modules-load.service"
@@ -161,21 +162,15 @@ machine_await() {
   fail "the machine did not come up: ${state:-silent}" "its console: $(machine_data "$suite")/console.log"
 }
 
-# machine_reboot SUITE: nspawn boots it again when it asks for that.
+# machine_reboot SUITE: its processes end in order, and what a kernel would forget is gone.
 machine_reboot() {
-  local suite=$1 before deadline=$((SECONDS + MACHINE_BOOT_LIMIT))
-  before=$(machine_pid "$suite")
-  machine_enter "$suite" systemctl reboot || true
-  while [ $SECONDS -lt $deadline ]; do
-    if [ -n "$(machine_pid "$suite")" ] && [ "$(machine_pid "$suite")" != "$before" ]; then break; fi
-    sleep 0.5
-  done
-  machine_await "$suite"
+  machine_power_off "$1"
+  machine_boot "$1"
 }
 
-# machine_end SUITE: powered off, and all of it gone.
-machine_end() {
-  local suite=$1 name data pid deadline=$((SECONDS + 60)) hierarchy
+# machine_power_off SUITE: by itself, or after a minute by force; its network goes with it.
+machine_power_off() {
+  local suite=$1 name data pid deadline=$((SECONDS + 60))
   name=$(machine_name "$suite")
   data=$(machine_data "$suite")
   pid=$(cat "$data/nspawn.pid" 2>/dev/null) || pid=''
@@ -187,6 +182,14 @@ machine_end() {
   pid=$(cat "$data/network.pid" 2>/dev/null) || pid=''
   if [ -n "$pid" ] && grep -q slirp "/proc/$pid/comm" 2>/dev/null; then kill "$pid"; fi
   netns_remove "$name"
+}
+
+# machine_end SUITE: powered off, and all of it gone.
+machine_end() {
+  local suite=$1 name data hierarchy
+  name=$(machine_name "$suite")
+  data=$(machine_data "$suite")
+  machine_power_off "$suite"
   for hierarchy in $(machine_hierarchies); do
     if [ -d "$hierarchy/$name" ]; then find "$hierarchy/$name" -depth -type d -exec rmdir {} \; 2>/dev/null || true; fi
   done

@@ -6,6 +6,7 @@ uninstall_all() {
   step "services" uninstall_services
   if [ -n "$(ledger_of package)" ]; then uninstall_packages; fi
   step "files" uninstall_paths
+  uninstall_groups
   rm -rf "$(dirname "$HATCHERY_LEDGER")"
 }
 
@@ -46,6 +47,15 @@ uninstall_firewall() {
       "$tables" -w -X "${from#*:}" 2>/dev/null || true
     done
   done
+}
+
+# uninstall_groups: a package that is purged leaves its group.
+uninstall_groups() {
+  local group
+  while IFS= read -r group; do
+    if grep -q "^$group:" /etc/group; then groupdel "$group" || true; fi
+  done < <(ledger_of group)
+  rmdir --ignore-fail-on-non-empty "${HATCHERY_CACHE%/*}" 2>/dev/null || true
 }
 
 uninstall_services() {

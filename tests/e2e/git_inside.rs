@@ -114,7 +114,11 @@ fn a_granted_submodule_is_there_and_another_is_a_notice() {
         Repo::describe("module").beside(&part).from_directory(scratch.path()).create(&world);
     let run = agent.hatchery(&["spawn", &whole.name()]);
     let drone = agent.drone(run.ok());
-    run.complains("notice:").complains(&format!("hatchery repo connect {}", whole.drone()));
+    let connect = format!("hatchery repo connect {} {}", whole.drone(), part.name());
+    run.complains("notice:").complains(&connect);
+    agent.hatchery(&["repo", "connect", drone.name(), &part.name()]).ok();
+    drone.sh("git submodule update --init --recursive").ok();
+    assert_eq!(drone.sh("cat part/README.md").ok(), "# Web");
     assert_eq!(drone.sh("git status --porcelain --ignore-submodules=all").ok(), "");
 }
 

@@ -2,6 +2,8 @@
 
 mod aarch64;
 mod adopt;
+mod audit;
+mod background;
 mod burrow;
 mod capacity;
 mod classic_builder;
@@ -25,6 +27,7 @@ mod out_of_memory;
 mod rebuild;
 mod renamed;
 mod repo_connect;
+mod revoked;
 mod seed_design;
 mod slay;
 mod spawn_compose;

@@ -64,3 +64,45 @@ fn what_cannot_be_connected_or_disconnected_is_said() {
     agent.hatchery(&["repo", "list", "no-such-drone"]).code(3);
     drone.sh("git fetch -q").ok();
 }
+
+#[test]
+fn a_record_is_the_old_or_the_new_one_whenever_the_host_agent_is_killed() {
+    const KILLS: u64 = 20;
+    let world = World::shared();
+    let agent = world.own_agent("");
+    let repo = Repo::describe("torn").on_dev_image().create(&world);
+    let library = Repo::describe("torn-lib").on_dev_image().create(&world);
+    let drone = agent.spawn(&repo);
+    let path = agent.state_dir().join("drones").join(format!("{}.json", drone.name()));
+    let verbs = ["connect", "disconnect"];
+    let (mut granted, mut version, mut grants) = (false, 0, 0);
+    for kill in 0..KILLS {
+        let verb = verbs[usize::from(granted)];
+        let mut change = agent.hatchery_command(&["repo", verb, drone.name(), &library.name()]);
+        let quiet = std::process::Stdio::null;
+        change.stdin(quiet()).stdout(quiet()).stderr(quiet());
+        let mut change = change.spawn().expect("hatchery starts");
+        // Other moments each time, from before the request arrives to after the answer.
+        std::thread::sleep(std::time::Duration::from_millis(kill * 9));
+        agent.kill();
+        change.wait().expect("a child of ours");
+        let text = std::fs::read_to_string(&path).expect("the record");
+        let record: serde_json::Value = serde_json::from_str(&text).expect("a whole record");
+        let ids: Vec<_> = record["grants"].as_array().expect("grants").iter().collect();
+        let has = |id: u64| ids.iter().any(|grant| grant["repo_id"] == id);
+        assert!(has(repo.id()), "{text}");
+        grants += usize::from(!granted && has(library.id()));
+        granted = has(library.id());
+        let now = record["grant_version"].as_u64().expect("a version");
+        assert!(now == version || now == version + 1 || kill == 0, "{version} became {now}");
+        version = now;
+        agent.start_again();
+        let listed = agent.hatchery(&["repo", "list", drone.name()]);
+        assert_eq!(listed.ok().contains(&library.name()), granted, "{text}");
+        let told = agent.audit().into_iter().filter(|line| {
+            line["event"] == "grant" && line["repository"] == library.name().as_str()
+        });
+        assert!(told.count() >= grants, "a grant without a trace");
+    }
+    drone.sh("git fetch -q").ok();
+}

@@ -52,7 +52,7 @@ fn a_build_that_fails_shows_why() {
             .devcontainer(&json!({"build": {"dockerfile": "Dockerfile"}}))
             .create(&world);
         let run = agent.hatchery(&["spawn", &repo.name()]);
-        run.code(code).complains("error:").complains(says);
+        run.code(code).complains("error:").complains(says).complains("\nhint: ");
         inventory::assert_nothing_left(agent, &repo);
     }
 }
@@ -102,4 +102,8 @@ fn a_failed_spawn_leaves_a_log_to_read() {
     let path = run.stderr.lines().find_map(|line| line.trim().strip_prefix("log: "));
     let log = std::fs::read_to_string(path.expect("a path")).expect("the log");
     assert!(log.contains("the-whole-story"), "{log}");
+    // As the hint has it, though there is no drone any more.
+    run.complains(&format!("\nhint: see all of it: `hatchery logs {}`", repo.drone()));
+    assert_eq!(agent.hatchery(&["logs", &repo.drone()]).ok(), log.trim());
+    inventory::assert_nothing_left(agent, &repo);
 }

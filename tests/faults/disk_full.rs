@@ -14,7 +14,7 @@ fn a_disk_that_fills_up_is_named_and_freed_again() {
         .devcontainer(&json!({"build": {"dockerfile": "Dockerfile"}}))
         .create(&world);
     let run = agent.hatchery(&["spawn", &build.name()]);
-    run.code(9).complains("o space left on device").complains("hint:");
+    run.code(9).complains("o space left on device").complains("\nhint: the disk is full");
     inventory::assert_nothing_left(agent, &build);
     let hook = Repo::describe("full-hook")
         .devcontainer(&json!({
@@ -23,7 +23,7 @@ fn a_disk_that_fills_up_is_named_and_freed_again() {
         }))
         .create(&world);
     let run = agent.hatchery(&["spawn", &hook.name()]);
-    run.code(9).complains("o space left on device");
+    run.code(9).complains("o space left on device").complains("\nhint: the disk is full");
     inventory::assert_nothing_left(agent, &hook);
     let fine = Repo::describe("full-fine").devcontainer(&json!({"image": base})).create(&world);
     let drone = agent.spawn(&fine);

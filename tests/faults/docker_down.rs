@@ -1,6 +1,7 @@
 //! Docker is down: said at once, by name, with the way on.
 
-use hatchery_tests::{Bed, Repo, World, inventory};
+use hatchery_tests::{Bed, Operation, Repo, World, inventory};
+use serde_json::json;
 
 /// Gives the engine back, whatever happened.
 struct EngineUp(Bed);
@@ -22,11 +23,33 @@ fn without_docker_every_command_says_so() {
     world.bed.control("stop");
     for args in [&["spawn", &repo.name()][..], &["slay", drone.name()], &["list"]] {
         let run = agent.hatchery(args);
-        run.code(9).complains("Docker").complains("hint:");
+        run.code(9).complains("error: Docker").complains("\nhint: start Docker");
     }
     drop(up);
     inventory::assert_nothing_left(&agent, &repo);
     agent.wait_for_state(drone.name(), "running");
+}
+
+#[test]
+fn docker_that_dies_under_a_spawn_is_named_and_cleaned_up_after() {
+    let world = World::alone();
+    let up = EngineUp(world.bed);
+    let agent = world.own_agent("");
+    let repo = Repo::describe("dies-hooks")
+        .on_dev_image_with(json!({"postCreateCommand": "sleep 300"}))
+        .create(&world);
+    let mut spawn = Operation::start(&agent, &["spawn", &repo.name()]);
+    spawn.wait_for("hooks", "start");
+    world.bed.control("kill");
+    let run = spawn.finish();
+    run.code(9).complains("error: Docker does not answer").complains("\nhint: start Docker");
+    run.complains("not everything could be undone").complains("hatchery slay --force");
+    assert!(!run.stderr.contains("everything was undone;"), "{}", run.report());
+    assert_eq!(repo.tokens(), 0, "the forge was there");
+    drop(up);
+    inventory::wait_until_gone(&agent, &repo);
+    let fine = Repo::describe("dies-fine").on_dev_image().create(&world);
+    agent.spawn(&fine).push_change("README.md", "it works again");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A forge that does not know, does not answer, or does not like us.
 
-use hatchery_tests::{HostAgent, Repo, World, host_agent, inventory};
+use std::time::Duration;
+
+use hatchery_tests::{HostAgent, Inventory, Repo, World, host_agent, inventory, wait_until};
 use serde_json::{Value, json};
 
 /// A spawn that fails with this code, says all of this, and leaves nothing.
@@ -19,7 +21,8 @@ fn a_repository_that_the_app_does_not_see_is_not_found() {
     let agent = world.agent();
     let minerals = "We require more minerals.";
     let run = agent.hatchery(&["spawn", "nobody/nothing"]);
-    run.code(3).complains(minerals).complains("nobody/nothing").complains("hint:");
+    run.code(3).complains(minerals).complains("nobody/nothing").complains("\nhint: ");
+    assert!(!Inventory::of(agent).mentions("nobody-nothing"), "{}", run.report());
     let stranger = Repo::describe("stranger").on_dev_image().permissions(None).create(&world);
     fails(agent, &stranger, 3, &[minerals, &stranger.name(), "install the App"]);
 }
@@ -30,9 +33,12 @@ fn what_is_no_repository_is_wrong_usage() {
     let agent = world.agent();
     for text in ["acme", "acme/..", "acme/we%62", "acme/web/more/still", "https://elsewhere.test/a"]
     {
-        agent.hatchery(&["spawn", text]).code(2).complains("error:");
+        let run = agent.hatchery(&["spawn", text]);
+        run.code(2).complains("error:").complains("\nhint: ");
+        assert!(!Inventory::of(agent).mentions("acme-"), "{}", run.report());
     }
-    agent.hatchery(&["spawn", "elsewhere.test/acme/web"]).code(2).complains("elsewhere.test");
+    let run = agent.hatchery(&["spawn", "elsewhere.test/acme/web"]);
+    run.code(2).complains("elsewhere.test").complains("\nhint: ");
 }
 
 #[test]
@@ -83,6 +89,45 @@ fn a_rate_limit_is_kept_without_asking_again() {
         fails(&agent, &repo, 8, &["limits the rate"]);
         assert_eq!(world.forge.calls(&path).len(), asked, "going on while limited may ban the App");
     }
+}
+
+#[test]
+fn a_clone_that_the_forge_does_not_serve_is_its_trouble() {
+    let world = World::shared();
+    let agent = world.agent();
+    let cases = [
+        ("f-git-500", json!({"kind": "status", "status": 500}), "500"),
+        ("f-git-cut", json!({"kind": "cut_after", "bytes": 100}), ""),
+        ("f-git-401", json!({"kind": "bad_credentials"}), ""),
+    ];
+    for (label, fault, says) in cases {
+        let repo = Repo::describe(label).on_dev_image().create(&world);
+        let fault = world.forge.fault(&format!("/{}", repo.name()), &fault);
+        fails(agent, &repo, 8, &[hatchery_tests::forge::HOST, says]);
+        drop(fault);
+        agent.spawn(&repo);
+    }
+}
+
+#[test]
+fn a_drone_says_why_it_gets_no_token() {
+    let world = World::shared();
+    let agent = world.agent();
+    let repo = Repo::describe("f-no-token").on_dev_image().create(&world);
+    let drone = agent.spawn(&repo);
+    drone.sh("echo 1 >>README.md; git commit -qam 'Change README.md'").ok();
+    let fault = world.forge.fault(&repo.mint_path(), &json!({"kind": "status", "status": 502}));
+    // The one that is cached is refused; from then on another is needed.
+    repo.end_tokens();
+    drone.sh("git push -q").code(128).complains("Authentication failed");
+    let push = drone.sh("git push -q");
+    push.code(128).complains(hatchery_tests::forge::HOST).complains("hint: ");
+    assert!(!push.stderr.contains("could not read Username"), "{}", push.report());
+    drop(fault);
+    wait_until("the forge to be asked again", Duration::from_secs(60), || {
+        (drone.sh("git push -q").code == 0).then_some(())
+    });
+    assert_eq!(repo.tip("main"), drone.sh("git rev-parse HEAD").ok());
 }
 
 #[test]
@@ -158,7 +203,7 @@ fn a_surplus_in_what_was_minted_is_refused_and_revoked() {
         let fault = world.forge.fault("", &json!({"kind": kind}));
         let run = agent.hatchery(&["spawn", &repo.name()]);
         drop(fault);
-        run.code(8).complains("error:");
+        run.code(8).complains("error:").complains("more than").complains("\nhint: ");
         inventory::assert_nothing_left(&agent, &repo);
         let live = world.forge.admin("GET", "/tokens", &Value::Null);
         let installation = repo.installation();

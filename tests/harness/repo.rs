@@ -29,6 +29,7 @@ pub struct RepoBuilder {
     directory: Option<PathBuf>,
     permissions: Option<Value>,
     public: bool,
+    fork_of: Option<String>,
 }
 
 impl Repo {
@@ -43,6 +44,7 @@ impl Repo {
             directory: None,
             permissions: Some(usual_permissions()),
             public: false,
+            fork_of: None,
         }
     }
 
@@ -213,6 +215,13 @@ impl RepoBuilder {
         self
     }
 
+    /// Has what `other` has, as its fork.
+    #[must_use]
+    pub fn fork_of(mut self, other: &Repo) -> Self {
+        self.fork_of = Some(other.name());
+        self
+    }
+
     /// Readable for everybody.
     #[must_use]
     pub fn public(mut self) -> Self {
@@ -227,6 +236,9 @@ impl RepoBuilder {
         });
         if let Some(directory) = &self.directory {
             body["directory"] = json!(directory);
+        }
+        if let Some(other) = &self.fork_of {
+            body["fork_of"] = json!(other);
         }
         let forge = &world.forge;
         let id = forge.admin("POST", "/repositories", &body)["id"].as_u64().expect("an id");

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod floods;
+mod handed_on;
 mod host_git;
 mod hygiene;
 mod policy;

@@ -4,5 +4,6 @@
 mod boot;
 mod credential;
 mod gh;
+mod hook;
 mod host;
 mod lookup;

@@ -12,9 +12,11 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::cut_off::CutOff;
 use super::exec::{self, ExecError, Pipe, Run};
 use super::hook_watch::HookWatch;
 use super::{Machine, cli_home};
+use crate::config::env;
 use crate::lifecycle::devcontainers::{
     BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
 };
@@ -125,8 +127,10 @@ impl Devcontainers for Machine {
         argument(&mut run, "--id-label", &request.id_label);
         argument(&mut run, "--update-remote-user-uid-default", "never");
         run.arguments.extend(["--no-lockfile".into(), "--skip-post-create".into()]);
-        let outcome = self.outcome("up", &run, &output, |_| ()).await?;
-        outcome.container_id.ok_or_else(|| DevcontainerError::Failed {
+        let watched = CutOff::unless_ended(&self.cut_off);
+        let outcome = self.outcome("up", &run, &output, |_| ()).await;
+        watched.ended();
+        outcome?.container_id.ok_or_else(|| DevcontainerError::Failed {
             message: "devcontainer up named no container".to_owned(),
         })
     }
@@ -144,7 +148,8 @@ impl Devcontainers for Machine {
         let needle = workspace.to_owned();
         let ended = tokio::task::spawn_blocking(move || exec::end_groups_on(&needle)).await;
         if let Ok(count @ 1..) = ended {
-            tracing::info!(count, "processes of the host agent before were ended");
+            tracing::info!(count, "programs that an operation had left behind were ended");
+            drop(CutOff::unless_ended(&self.cut_off));
         }
     }
 
@@ -161,7 +166,15 @@ impl Devcontainers for Machine {
             ..self.plain_devcontainer(Duration::MAX, project)
         };
         run.arguments.extend(["--log-format".into(), "json".into()]);
-        argument(&mut run, "--docker-path", self.programs.docker.as_os_str());
+        let docker = match (&self.hook_client, &request.runner) {
+            (Some(stand_in), Some(runner)) => {
+                run.environment.push((env::HOOK_DOCKER, self.programs.docker.clone().into()));
+                run.environment.push((env::HOOK_RUNNER, runner.into()));
+                stand_in
+            }
+            _ => &self.programs.docker,
+        };
+        argument(&mut run, "--docker-path", docker.as_os_str());
         argument(&mut run, "--workspace-folder", request.workspace.as_os_str());
         argument(&mut run, "--override-config", request.config.as_os_str());
         argument(&mut run, "--id-label", &request.id_label);

@@ -3,6 +3,7 @@
 
 mod classic_builder;
 mod cli_home;
+mod cut_off;
 pub mod devcontainer_cli;
 pub mod docker;
 pub mod exec;
@@ -12,12 +13,12 @@ pub mod github;
 mod hook_watch;
 pub mod systemd;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{OnceCell, RwLock, Semaphore};
 
-use crate::config::{Config, Programs};
+use crate::config::{Config, Programs, env};
 use docker::usage::CpuSamples;
 
 /// The machine that drones run on: Docker, the devcontainer CLI, git and the firewall. One type,
@@ -34,11 +35,14 @@ pub struct Machine {
     build_permits: u32,
     builder: OnceCell<devcontainer_cli::BuilderKind>,
     unswept: classic_builder::Unswept,
+    /// This program as Docker's client for hooks; `None` where it cannot be.
+    hook_client: Option<PathBuf>,
     /// Set once Compose was seen to be there.
     compose: OnceCell<()>,
     cpu: CpuSamples,
     /// Shared by whatever is being made on the engine.
     making: Arc<RwLock<()>>,
+    cut_off: cut_off::LastCutOff,
 }
 
 impl Machine {
@@ -54,6 +58,7 @@ impl Machine {
         Ok(Self {
             docker: OnceLock::new(),
             programs: config.programs.clone(),
+            hook_client: hook_client(&scratch),
             home,
             scratch,
             builds: Arc::new(Semaphore::new(config.limits.build_concurrency.max(1) as usize)),
@@ -63,6 +68,16 @@ impl Machine {
             compose: OnceCell::new(),
             cpu: CpuSamples::default(),
             making: Arc::default(),
+            cut_off: cut_off::LastCutOff::default(),
         })
     }
+}
+
+/// Makes this program's other name. Without it hooks run as the CLI runs them.
+fn hook_client(scratch: &Path) -> Option<PathBuf> {
+    let link = scratch.join(env::HOOK_CLIENT);
+    let _ = std::fs::remove_file(&link);
+    let made = std::env::current_exe().and_then(|own| std::os::unix::fs::symlink(own, &link));
+    made.inspect_err(|error| tracing::warn!(%error, "what hooks start will end with them")).ok()?;
+    Some(link)
 }

@@ -2,6 +2,7 @@
 //! everything else to stderr.
 
 mod adopt;
+mod audit;
 mod burrow;
 mod completions;
 mod doctor;
@@ -9,6 +10,7 @@ mod exec;
 mod exit;
 mod follow;
 mod forge;
+mod hook_client;
 mod list;
 mod logging;
 mod logs;
@@ -35,6 +37,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::Locations;
 use crate::control::client::Client;
 use crate::lifecycle::{Failure, FailureKind};
+pub use hook_client::become_docker;
 use terminal::Terminal;
 
 /// Runs devcontainers ("drones") on a server you own, one per repository.
@@ -82,6 +85,7 @@ enum Command {
     Exec(exec::ExecArgs),
     Logs(logs::LogsArgs),
     Repo(repo::RepoArgs),
+    Audit(audit::AuditArgs),
     Adopt(adopt::AdoptArgs),
     Policy(policy::PolicyArgs),
     Forge(forge::ForgeArgs),
@@ -131,6 +135,7 @@ fn dispatch(cli: Cli, terminal: &Terminal) -> Result<(), Stop> {
         Command::Exec(args) => exec::run(&args),
         Command::Repo(args) => with_host_agent(|client| repo::run(client, args, terminal)),
         Command::Logs(args) => with_host_agent(|client| logs::run(client, args)),
+        Command::Audit(args) => with_host_agent(|client| audit::run(client, args, terminal)),
         Command::Adopt(args) => with_host_agent(|client| adopt::run(client, args, terminal)),
         Command::Policy(args) => policy::run(args, &cli.global, terminal),
         Command::Forge(args) => forge::run(args, &cli.global, terminal),
@@ -172,7 +177,7 @@ mod tests {
     fn help_reads_well() {
         let mut command = Cli::command().term_width(100);
         let mut help = command.render_long_help().to_string();
-        for name in ["serve", "spawn", "slay", "exec", "logs", "repo"] {
+        for name in ["serve", "spawn", "slay", "exec", "logs", "repo", "audit"] {
             let sub = command.find_subcommand_mut(name).expect("a subcommand");
             help.push_str(&format!("\n--- {name}\n{}", sub.render_help()));
         }

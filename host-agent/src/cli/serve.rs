@@ -8,6 +8,9 @@ use super::{Global, Stop};
 use crate::config::{self, ConfigError, Locations};
 use crate::lifecycle::{Failure, FailureKind};
 
+/// Threads for tasks; what blocks has others.
+const WORKERS: usize = 2;
+
 /// Run the host agent
 ///
 /// SIGHUP makes it read its configuration again; what needs a restart is said in its log. SIGTERM
@@ -25,9 +28,15 @@ pub(super) fn run(args: &ServeArgs, global: &Global) -> Result<(), Stop> {
     logging::init(args.log_format, global.verbose, terminal.colour)?;
     let loaded = config::load(global.config.as_deref(), &Locations::of_process());
     let config = loaded.map_err(|error| config_failure(&error))?;
-    let runtime = tokio::runtime::Runtime::new()
+    let runtime = runtime()
         .map_err(|error| Failure::new(FailureKind::Failed, "cannot start").caused_by(&error))?;
     Ok(runtime.block_on(crate::serve::run(config))?)
+}
+
+/// Few threads, whatever the machine has: the host agent waits far more than it computes, and the
+/// allocator keeps memory for each of them.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()
 }
 
 /// A configuration that cannot be used, every error with its place.

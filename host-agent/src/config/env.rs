@@ -20,6 +20,12 @@ pub const TERM: &str = "TERM";
 pub const DOCKER_HOST: &str = "DOCKER_HOST";
 /// Docker's own: unset for the client that `exec` becomes, where it would win over the socket.
 pub const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
+/// Not a variable: what this program is called when it stands in for Docker's client, for hooks.
+pub const HOOK_CLIENT: &str = "docker-for-hooks";
+/// Docker's client as configured, for [`HOOK_CLIENT`].
+pub const HOOK_DOCKER: &str = "HATCHERY_HOOK_DOCKER";
+/// What hooks are run by in the drone: words without spaces, for [`HOOK_CLIENT`].
+pub const HOOK_RUNNER: &str = "HATCHERY_HOOK_RUNNER";
 /// Home of a user without root.
 pub const HOME: &str = "HOME";
 /// XDG base directory of configuration.

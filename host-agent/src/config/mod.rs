@@ -26,4 +26,4 @@ pub use raw::Problem;
 pub use reload::Changes;
 pub use tables::{DEFAULT_PERMISSIONS, DEFAULT_REGISTRIES};
 pub use valid::*;
-pub use values::{format_duration, format_size, parse_size};
+pub use values::{format_duration, format_size, parse_duration, parse_size};

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::credentials::trail::AuditLine;
 pub use crate::lifecycle::failure::{Failure, FailureKind};
 pub use crate::lifecycle::request::{ConnectRequest, DroneRef, SlayRequest, SpawnRequest};
 pub use crate::lifecycle::view::{

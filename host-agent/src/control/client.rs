@@ -182,6 +182,32 @@ impl Client {
         self.accepted(answer).await
     }
 
+    /// Lines of the audit log: of one drone, not older than `since` (RFC 3339), and on as they come.
+    ///
+    /// # Errors
+    /// The host agent's failure, or none answers.
+    pub async fn audit(
+        &self,
+        drone: Option<&str>,
+        since: Option<&str>,
+        follow: bool,
+    ) -> Result<Lines, Failure> {
+        let drone = drone.map(|drone| format!("drone={}", encode(drone)));
+        let since = since.map(|since| format!("since={}", encode(since)));
+        let query: Vec<_> = drone
+            .into_iter()
+            .chain(since)
+            .chain(follow.then(|| "follow=true".to_owned()))
+            .collect();
+        let path = if query.is_empty() {
+            "/v1/audit".to_owned()
+        } else {
+            format!("/v1/audit?{}", query.join("&"))
+        };
+        let answer = self.send(Method::GET, &path, Bytes::new(), ANSWER).await?;
+        Ok(Lines { chunks: self.accepted(answer).await?, read: BytesMut::new() })
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -210,7 +236,7 @@ impl Client {
         let header = answer.0.headers().get(OPERATION_HEADER);
         let id = header.and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
         let chunks = self.accepted(answer).await?;
-        Ok(Operation { id, chunks, read: BytesMut::new() })
+        Ok(Operation { id, lines: Lines { chunks, read: BytesMut::new() } })
     }
 
     async fn send(
@@ -305,12 +331,39 @@ impl Chunks {
     }
 }
 
+/// The body of an answer, line by line.
+#[derive(Debug)]
+pub struct Lines {
+    chunks: Chunks,
+    read: BytesMut,
+}
+
+impl Lines {
+    /// The next line with its end; `None` after the last.
+    ///
+    /// # Errors
+    /// When the host agent broke off, or sends a line without end.
+    pub async fn next(&mut self) -> Result<Option<BytesMut>, Failure> {
+        loop {
+            if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
+                return Ok(Some(self.read.split_to(end + 1)));
+            }
+            if self.read.len() > EVENT_MAX {
+                return Err(broke_off(&self.chunks.socket, &io::Error::other("endless line")));
+            }
+            match self.chunks.next().await? {
+                Some(chunk) => self.read.extend_from_slice(&chunk),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
 /// A spawn, rebuild or slay under way. Dropping it cancels the operation.
 #[derive(Debug)]
 pub struct Operation {
     id: String,
-    chunks: Chunks,
-    read: BytesMut,
+    lines: Lines,
 }
 
 impl Operation {
@@ -324,20 +377,9 @@ impl Operation {
     /// # Errors
     /// When the host agent broke off or sent what is no event.
     pub async fn next(&mut self) -> Result<Option<Event>, Failure> {
-        loop {
-            if let Some(end) = self.read.iter().position(|&byte| byte == b'\n') {
-                let line = self.read.split_to(end + 1);
-                let event = serde_json::from_slice(&line);
-                return event.map(Some).map_err(|error| broke_off(&self.chunks.socket, &error));
-            }
-            if self.read.len() > EVENT_MAX {
-                return Err(broke_off(&self.chunks.socket, &io::Error::other("endless event")));
-            }
-            match self.chunks.next().await? {
-                Some(chunk) => self.read.extend_from_slice(&chunk),
-                None => return Ok(None),
-            }
-        }
+        let Some(line) = self.lines.next().await? else { return Ok(None) };
+        let event = serde_json::from_slice(&line);
+        event.map(Some).map_err(|error| broke_off(&self.lines.chunks.socket, &error))
     }
 }
 

@@ -2,6 +2,7 @@
 //! that holds, fails and counts.
 
 use std::future::Future;
+use std::path::PathBuf;
 
 use hatchery_protocol::DroneName;
 use tokio::sync::broadcast;
@@ -60,6 +61,7 @@ pub trait Drones: Send + Sync + 'static {
         drone: &DroneName,
         container: bool,
     ) -> impl Future<Output = Answer<LogSource>> + Send;
+    fn audit_log(&self) -> PathBuf;
     fn subscribe(&self) -> broadcast::Receiver<Event>;
 }
 
@@ -127,6 +129,10 @@ impl<F: Forge, E: ContainerEngine> Drones for Lifecycle<F, E> {
 
     async fn logs(&self, drone: &DroneName, container: bool) -> Answer<LogSource> {
         Self::logs(self, drone, container).await
+    }
+
+    fn audit_log(&self) -> PathBuf {
+        Self::audit_log(self)
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Event> {

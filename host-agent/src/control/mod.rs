@@ -10,6 +10,7 @@
 //! | `POST /v1/drones/{drone}/rebuild`, `/slay` | events; slay takes [`api::SlayRequest`] |
 //! | `GET /v1/drones/{drone}/exec` | [`api::ExecPlan`] |
 //! | `GET /v1/drones/{drone}/logs?source=spawn` or `container` | text |
+//! | `GET /v1/audit?drone=..&since=..&follow=true` | lines of the audit log, `since` in RFC 3339 |
 //! | `GET /v1/events` | events of all drones until the client leaves |
 //! | `POST /v1/operations/{id}/cancel` | nothing; the operation's own answer says how it ended |
 //!

@@ -1,6 +1,9 @@
 //! Answers: JSON, problem details, and bodies that go on for as long as their events do.
 
 use std::convert::Infallible;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future;
@@ -18,7 +21,14 @@ use tokio_util::io::ReaderStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::api::{Event, EventKind, Failure, FailureKind, NDJSON, PROBLEM_JSON, Problem};
+use crate::credentials::trail::{Trail, Wanted};
 use crate::lifecycle::LogSource;
+
+/// Lines of the audit log that may be read ahead of a client.
+const LINES_AHEAD: usize = 64;
+
+/// How often the end of the audit log is looked at for more.
+const GROWS: Duration = Duration::from_millis(200);
 
 /// An answer of the control API.
 pub(super) type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -114,6 +124,50 @@ fn line(event: &Event) -> Bytes {
     let mut line = serde_json::to_vec(event).unwrap_or_default();
     line.push(b'\n');
     line.into()
+}
+
+/// Lines of the audit log; with `follow` on until the client leaves or that is cancelled.
+///
+/// # Errors
+/// When the log cannot be opened.
+pub(super) async fn audit(
+    path: PathBuf,
+    wanted: Wanted,
+    follow: Option<CancellationToken>,
+) -> Result<Reply, Failure> {
+    let unreadable = {
+        let message = format!("cannot read the audit log {}", path.display());
+        move |error: &(dyn std::error::Error + 'static)| {
+            Failure::new(FailureKind::Failed, message).caused_by(error)
+        }
+    };
+    let opening = tokio::task::spawn_blocking(move || Trail::open(&path, wanted)).await;
+    let trail = opening.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let mut trail = trail.map_err(|error| unreadable(&error))?;
+    let (sender, lines) = mpsc::channel(LINES_AHEAD);
+    // Ends by itself at the end of the log, or when nobody reads or follows any more.
+    tokio::task::spawn_blocking(move || {
+        loop {
+            match trail.next_line() {
+                Ok(Some(line)) => {
+                    if sender.blocking_send(Bytes::from(line)).is_err() {
+                        return;
+                    }
+                }
+                Ok(None) if follow.as_ref().is_some_and(|end| !end.is_cancelled()) => {
+                    std::thread::sleep(GROWS);
+                    if sender.is_closed() {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::warn!(%error, "the audit log cannot be read on"),
+            }
+        }
+    });
+    let lines =
+        stream::unfold(lines, |mut lines| async move { Some((lines.recv().await?, lines)) });
+    Ok(streamed(NDJSON, lines))
 }
 
 /// A log, streamed where it is a file.

@@ -2,6 +2,8 @@
 
 use hatchery_protocol::{ForgeHost, RepoId};
 use http::{Method, Uri};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::api::{DroneRef, Failure, FailureKind};
 use super::operations::OperationId;
@@ -14,8 +16,20 @@ pub(super) enum Route {
     List,
     Spawn,
     Events,
+    Audit(AuditQuery),
     Cancel(OperationId),
     Drone(DroneRef, DroneAction),
+}
+
+/// Which lines of the audit log are asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct AuditQuery {
+    /// Of this drone alone.
+    pub(super) drone: Option<DroneRef>,
+    /// Not older than this.
+    pub(super) since: Option<OffsetDateTime>,
+    /// And on as they come.
+    pub(super) follow: bool,
 }
 
 /// What is asked of one drone.
@@ -49,6 +63,8 @@ pub(super) enum RouteError {
     NoDroneRef(String),
     #[error("logs come from source=spawn or source=container")]
     LogSource,
+    #[error("the audit log takes drone, since (RFC 3339) and follow=true")]
+    Audit,
 }
 
 impl RouteError {
@@ -60,7 +76,7 @@ impl RouteError {
                 "command and host agent may differ in version: compare them with `hatchery version`",
             ),
             Self::NoDroneRef(_) => failure.hint("`hatchery list` shows the drones"),
-            Self::LogSource => failure,
+            Self::LogSource | Self::Audit => failure,
         }
     }
 }
@@ -78,6 +94,7 @@ pub(super) fn parse(
         (&Method::GET, ["v1", "drones"]) => Route::List,
         (&Method::POST, ["v1", "drones"]) => Route::Spawn,
         (&Method::GET, ["v1", "events"]) => Route::Events,
+        (&Method::GET, ["v1", "audit"]) => Route::Audit(audit_query(uri.query(), default_forge)?),
         (&Method::POST, ["v1", "operations", id, "cancel"]) => {
             Route::Cancel(OperationId(id.parse().map_err(|_| unknown())?))
         }
@@ -88,6 +105,24 @@ pub(super) fn parse(
         _ => return Err(unknown()),
     };
     Ok(route)
+}
+
+fn audit_query(query: Option<&str>, default_forge: &ForgeHost) -> Result<AuditQuery, RouteError> {
+    let mut asked = AuditQuery::default();
+    for pair in query.into_iter().flat_map(|query| query.split('&')) {
+        let (key, value) = pair.split_once('=').ok_or(RouteError::Audit)?;
+        match key {
+            "drone" => asked.drone = Some(drone_ref(value, default_forge)?),
+            "since" => {
+                let text = decode(value).ok_or(RouteError::Audit)?;
+                let since = OffsetDateTime::parse(&text, &Rfc3339);
+                asked.since = Some(since.map_err(|_| RouteError::Audit)?);
+            }
+            "follow" if value == "true" => asked.follow = true,
+            _ => return Err(RouteError::Audit),
+        }
+    }
+    Ok(asked)
 }
 
 fn drone_action(
@@ -188,6 +223,18 @@ mod tests {
     }
 
     #[test]
+    fn the_audit_log_is_asked_for_in_part_and_on() {
+        assert_eq!(route(Method::GET, "/v1/audit"), Ok(Route::Audit(AuditQuery::default())));
+        let asked = AuditQuery {
+            drone: Some(repo("acme/web")),
+            since: Some(OffsetDateTime::UNIX_EPOCH),
+            follow: true,
+        };
+        let path = "/v1/audit?drone=acme%2Fweb&since=1970-01-01T01%3A00%3A00%2B01%3A00&follow=true";
+        assert_eq!(route(Method::GET, path), Ok(Route::Audit(asked)));
+    }
+
+    #[test]
     fn what_is_no_request_is_refused() {
         for (method, path) in [
             (Method::GET, "/"),
@@ -201,6 +248,10 @@ mod tests {
             (Method::DELETE, "/v1/drones/a/repositories/a/b"),
             (Method::GET, "/v1/drones/..%2F..%2Fetc"),
             (Method::GET, "/v1/drones/a%00b"),
+            (Method::GET, "/v1/audit?since=yesterday"),
+            (Method::GET, "/v1/audit?follow"),
+            (Method::GET, "/v1/audit?drone=..%2F.."),
+            (Method::POST, "/v1/audit"),
             (Method::GET, "/v1/drones/a/logs?source=/etc/shadow"),
             (Method::POST, "/v1/operations/x/cancel"),
         ] {

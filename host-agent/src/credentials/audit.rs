@@ -342,7 +342,7 @@ impl LogFile {
     fn rotate(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
         for number in (0..KEPT).rev() {
-            match std::fs::rename(self.numbered(number), self.numbered(number + 1)) {
+            match std::fs::rename(numbered(&self.path, number), numbered(&self.path, number + 1)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
@@ -350,14 +350,19 @@ impl LogFile {
         *self = Self::open(&self.path)?;
         Ok(())
     }
+}
 
-    fn numbered(&self, number: u32) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        if number > 0 {
-            name.push(format!(".{number}"));
-        }
-        name.into()
+/// Every file that the log at `path` may have, the present one first.
+pub fn files(path: &Path) -> impl Iterator<Item = PathBuf> {
+    (0..=KEPT).map(move |number| numbered(path, number))
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    if number > 0 {
+        name.push(format!(".{number}"));
     }
+    name.into()
 }
 
 #[cfg(test)]

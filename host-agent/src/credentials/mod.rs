@@ -10,7 +10,7 @@ mod budget;
 mod cache;
 mod cgroup;
 pub mod forge;
-mod grants;
+pub(crate) mod grants;
 mod installations;
 pub mod keeper;
 mod kept_sockets;
@@ -21,6 +21,7 @@ mod revoke;
 mod socket;
 mod succession;
 pub mod token;
+pub mod trail;
 mod vault;
 
 use std::collections::{BTreeMap, HashMap};
@@ -43,7 +44,7 @@ use crate::config::Config;
 use crate::records::{Grant, Record, RecordStore};
 use crate::secret::Token;
 use attest::{Attested, Refusal};
-use audit::{Audit, Event, Line};
+use audit::{Audit, Event, Line, Verdict};
 use broker::Broker;
 use keeper::{Keeper, Kept};
 use kept_sockets::KeptSockets;
@@ -360,6 +361,15 @@ impl<F: Forge> Credentials<F> {
         line.permissions = Some(&grant.permissions);
         line.reason = Some(by.to_owned());
         self.audit.write_through(line).await;
+    }
+
+    /// Writes down what the policy decided about something that the drone's repository asks for.
+    pub async fn judged(&self, record: &Record, verdict: Verdict, what: String) {
+        let mut line = Line::new(Event::Policy, &record.drone);
+        line.repository = Some(record.name_now().to_string());
+        line.verdict = Some(verdict);
+        line.reason = Some(what);
+        self.audit.write(line).await;
     }
 
     /// What the drone was refused since then, the newest last.

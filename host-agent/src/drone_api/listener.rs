@@ -1,12 +1,4 @@
-//! Accepts drones' connections, on a thread of their own.
-//!
-//! All drones' sockets share that thread, so that a token from the cache needs no second thread to
-//! wake up, and drones wait for each other alone. One drone's flood leaves the others what they
-//! had: a drone's turn is one connection, of which only what is answered without a wait is done
-//! here ([`super::prompt`], some microseconds); after each turn the kernel is asked for the other
-//! drones' new connections, and those go first. So a request waits for one turn of every drone
-//! that floods, instead of for a flood. Whatever takes longer goes on on the host agent's runtime
-//! ([`super::thorough`]), for at most [`CONNECTIONS`] of one drone; more wait in the kernel's queue.
+//! Opens and closes the drones' sockets, and says when the drones' thread ([`super::turns`]) ends.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -14,95 +6,22 @@ use std::time::Duration;
 
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::prompt::{self, Outcome};
-use super::thorough;
-use crate::credentials::attest::Peer;
+use super::turns::{Teller, Turns, Word};
 use crate::credentials::{Budget, Credentials, DroneSocket, Forge};
 
 /// Connections of one drone at once; more wait in the kernel's queue.
 const CONNECTIONS: usize = 16;
 /// Refusals of one drone's socket at once, and per second after that.
 const REFUSALS: (u32, f64) = (1000, 10.0);
-/// How long a request may be on its way before its connection leaves the drones' thread.
-const PROMPT: Duration = Duration::from_millis(20);
-/// Wait after an accept that failed for want of something, such as descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How long requests under way may go on at the end of the host agent.
 const DRAIN: Duration = Duration::from_secs(5);
 /// Stack of the drones' thread, in bytes.
 const STACK: usize = 512 << 10;
-
-/// Starts to answer on every drone's socket, until cancelled. What is returned ends after requests
-/// under way have, or a little later. Needs a runtime, which gets what takes longer.
-///
-/// # Errors
-/// When there can be no thread or no runtime for it, or somebody else has taken the sockets.
-pub fn start<F: Forge>(
-    credentials: Arc<Credentials<F>>,
-    shutdown: CancellationToken,
-) -> io::Result<impl Future<Output = ()> + Send + use<F>> {
-    let taken = || io::Error::other("somebody else answers on the drones' sockets");
-    let sockets = credentials.take_sockets().ok_or_else(taken)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let main = Handle::current();
-    let (ending, ended) = oneshot::channel::<()>();
-    let thread = std::thread::Builder::new().name("drones".to_owned()).stack_size(STACK).spawn(
-        move || {
-            // Dropped at the end, whatever ends it.
-            let _ending = ending;
-            runtime.block_on(listen(credentials, sockets, main, shutdown));
-        },
-    )?;
-    Ok(async move {
-        let _ = ended.await;
-        if thread.join().is_err() {
-            tracing::error!("the drones' thread failed: restart the host agent");
-        }
-    })
-}
-
-async fn listen<F: Forge>(
-    credentials: Arc<Credentials<F>>,
-    mut sockets: mpsc::UnboundedReceiver<DroneSocket>,
-    main: Handle,
-    shutdown: CancellationToken,
-) {
-    let all = TaskTracker::new();
-    loop {
-        let socket = tokio::select! {
-            () = shutdown.cancelled() => break,
-            socket = sockets.recv() => socket,
-        };
-        let Some(DroneSocket { drone, listener, stop, tasks }) = socket else { break };
-        match UnixListener::from_std(listener) {
-            Ok(listener) => {
-                let budget = Budget::new(REFUSALS.0, REFUSALS.1, OffsetDateTime::now_utc());
-                let server = Arc::new(Server {
-                    credentials: Arc::clone(&credentials),
-                    drone,
-                    tasks,
-                    all: all.clone(),
-                    stop,
-                    shutdown: shutdown.clone(),
-                    refusals: Mutex::new(budget),
-                    main: main.clone(),
-                });
-                server.tasks.spawn(all.track_future(Arc::clone(&server).accept(listener)));
-            }
-            Err(error) => tracing::error!(%drone, %error, "cannot listen on the drone's socket"),
-        }
-    }
-    all.close();
-    if tokio::time::timeout(DRAIN, all.wait()).await.is_err() {
-        tracing::warn!("requests of drones were still under way at the end");
-    }
-}
 
 /// One drone's socket.
 pub struct Server<F> {
@@ -116,83 +35,90 @@ pub struct Server<F> {
     pub shutdown: CancellationToken,
     /// What is left of refusals that are told one by one.
     pub refusals: Mutex<Budget>,
-    /// This drone's tasks, and all drones'.
-    tasks: TaskTracker,
-    all: TaskTracker,
-    /// For what takes longer.
-    main: Handle,
+    /// One for each connection.
+    pub permits: Arc<Semaphore>,
+    /// This drone's tasks.
+    pub tasks: TaskTracker,
+    /// All drones' tasks.
+    pub all: TaskTracker,
+    /// The host agent's runtime.
+    pub main: Handle,
 }
 
 impl<F: Forge> Server<F> {
-    async fn accept(self: Arc<Self>, listener: UnixListener) {
-        let permits = Arc::new(Semaphore::new(CONNECTIONS));
-        let mut over = std::pin::pin!(async {
+    /// Lets a task go on elsewhere than on the drones' thread.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(self.all.track_future(task), &self.main);
+    }
+}
+
+/// Starts to answer on every drone's socket, until cancelled. What is returned ends after requests
+/// under way have, or a little later. Needs a runtime, which gets what takes longer.
+///
+/// # Errors
+/// When the drones' thread cannot start, or somebody else has taken the sockets.
+pub fn start<F: Forge>(
+    credentials: Arc<Credentials<F>>,
+    shutdown: CancellationToken,
+) -> io::Result<impl Future<Output = ()> + Send + use<F>> {
+    let taken = || io::Error::other("somebody else answers on the drones' sockets");
+    let sockets = credentials.take_sockets().ok_or_else(taken)?;
+    let (turns, teller) = Turns::new()?;
+    let (ending, ended) = oneshot::channel::<()>();
+    let builder = std::thread::Builder::new().name("drones".to_owned()).stack_size(STACK);
+    let thread = builder.spawn(move || {
+        // Dropped at the end, whatever ends it.
+        let _ending = ending;
+        turns.run();
+    })?;
+    Ok(async move {
+        serve(credentials, sockets, shutdown, teller).await;
+        let _ = ended.await;
+        if thread.join().is_err() {
+            tracing::error!("the thread that answers drones failed");
+        }
+    })
+}
+
+async fn serve<F: Forge>(
+    credentials: Arc<Credentials<F>>,
+    mut sockets: mpsc::UnboundedReceiver<DroneSocket>,
+    shutdown: CancellationToken,
+    teller: Arc<Teller<F>>,
+) {
+    let all = TaskTracker::new();
+    loop {
+        let socket = tokio::select! {
+            () = shutdown.cancelled() => break,
+            socket = sockets.recv() => socket,
+        };
+        let Some(DroneSocket { drone, listener, stop, tasks }) = socket else { break };
+        let refusals = Budget::new(REFUSALS.0, REFUSALS.1, OffsetDateTime::now_utc());
+        let server = Arc::new(Server {
+            credentials: Arc::clone(&credentials),
+            drone,
+            stop,
+            shutdown: shutdown.clone(),
+            refusals: Mutex::new(refusals),
+            permits: Arc::new(Semaphore::new(CONNECTIONS)),
+            tasks,
+            all: all.clone(),
+            main: Handle::current(),
+        });
+        let key = teller.open(Arc::clone(&server), listener);
+        let (teller, closing) = (Arc::clone(&teller), Arc::clone(&server));
+        server.spawn(async move {
             tokio::select! {
-                () = self.stop.cancelled() => {}
-                () = self.shutdown.cancelled() => {}
+                () = closing.stop.cancelled() => teller.tell(Word::Close(key)),
+                () = closing.shutdown.cancelled() => {}
             }
         });
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut over => return,
-                accepted = next(&listener, &permits) => accepted,
-            };
-            match accepted {
-                Ok((stream, permit)) => {
-                    let connection = Arc::clone(&self).connection(stream, permit);
-                    self.tasks.spawn(self.all.track_future(connection));
-                    // Ends this turn: the connection first, then whoever came meanwhile.
-                    tokio::task::yield_now().await;
-                }
-                Err(error) => {
-                    tracing::warn!(drone = %self.drone, %error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
     }
-
-    /// Answers at once if that is possible, else hands the connection over.
-    async fn connection(self: Arc<Self>, stream: UnixStream, permit: OwnedSemaphorePermit) {
-        // The handle on the process first: what comes later may be another's.
-        let peer = Peer::of(&stream);
-        if let Ok(peer) = &peer {
-            let answer = || prompt::answer(&self.credentials, &self.drone, peer, &stream);
-            let mut outcome = answer();
-            if outcome == Outcome::NothingYet && comes(&stream).await {
-                outcome = answer();
-            }
-            if outcome == Outcome::Answered {
-                return;
-            }
-        }
-        let server = Arc::clone(&self);
-        match stream.into_std() {
-            Ok(stream) => {
-                let serving = async move {
-                    thorough::serve(server, stream, peer).await;
-                    drop(permit);
-                };
-                self.tasks.spawn_on(self.all.track_future(serving), &self.main);
-            }
-            Err(error) => tracing::warn!(drone = %self.drone, %error, "lost a connection"),
-        }
+    teller.tell(Word::End);
+    all.close();
+    if tokio::time::timeout(DRAIN, all.wait()).await.is_err() {
+        tracing::warn!("requests of drones were still under way at the end");
     }
-}
-
-/// Waits a little for a request that is on its way. Whether it came.
-async fn comes(stream: &UnixStream) -> bool {
-    matches!(tokio::time::timeout(PROMPT, stream.readable()).await, Ok(Ok(_)))
-}
-
-async fn next(
-    listener: &UnixListener,
-    permits: &Arc<Semaphore>,
-) -> io::Result<(UnixStream, OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
 }
 
 #[cfg(test)]
@@ -201,6 +127,7 @@ mod tests {
 
     use hatchery_protocol::wire::{Problem, problem};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
 
     use super::super::thorough::{HEAD_MAX, HEADERS_MAX};
     use super::*;

@@ -17,5 +17,6 @@ mod query;
 mod routes;
 mod stream;
 mod thorough;
+mod turns;
 
 pub use listener::start;

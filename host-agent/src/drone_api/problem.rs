@@ -135,10 +135,8 @@ fn forge_refused(source: &ForgeError, detail: String) -> Refused {
         ForgeError::NotFound { install_url, installed, .. } => {
             let what =
                 if *installed { "give the App access to it" } else { "install the App on it" };
-            let advice = match install_url {
-                Some(url) => format!("; {what} at {url}"),
-                None => format!("; {what}"),
-            };
+            let at = install_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+            let advice = format!("; {what}{at}");
             new(StatusCode::BAD_GATEWAY, "The forge does not know the repository", &advice)
         }
         ForgeError::InstallationGone { .. } => new(

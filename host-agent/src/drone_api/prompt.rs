@@ -9,10 +9,11 @@
 //! twice as long (34 us instead of ...).
 
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 
 use hatchery_protocol::DroneName;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
-use tokio::net::UnixStream;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 use super::routes::{self, Reply};
 use super::stream::{CHUNK, receive};
@@ -25,9 +26,7 @@ use crate::credentials::{Credentials, Forge};
 pub enum Outcome {
     /// It got its answer, or hung up.
     Answered,
-    /// It has not said anything yet.
-    NothingYet,
-    /// It needs a thorough look; nothing was read.
+    /// It needs a thorough look, or its request is not there yet; nothing was read.
     Another,
 }
 
@@ -46,7 +45,6 @@ pub fn answer<F: Forge>(
     let (count, writer) = match receive(stream, &mut chunk, RecvFlags::PEEK) {
         Ok((0, _)) => return Outcome::Answered,
         Ok(peeked) => peeked,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Outcome::NothingYet,
         Err(_) => return Outcome::Another,
     };
     let Some(request) = chunk.get_mut(..count) else { return Outcome::Another };
@@ -90,7 +88,7 @@ fn send(stream: &UnixStream, reply: &Reply, request: &mut [u8]) -> io::Result<()
     let slices = [IoSlice::new(head.as_bytes()), IoSlice::new(&reply.body)];
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
     let sent = rustix::net::sendmsg(stream, &slices, &mut SendAncillaryBuffer::default(), flags)?;
-    rustix::net::shutdown(stream, Shutdown::Write)?;
+    stream.shutdown(Shutdown::Write)?;
     rustix::net::recv(stream, request, RecvFlags::DONTWAIT)?;
     // An empty socket takes pages at once.
     if sent < head.len() + reply.body.len() { Err(io::ErrorKind::WriteZero.into()) } else { Ok(()) }

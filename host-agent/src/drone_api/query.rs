@@ -94,9 +94,12 @@ fn decode(text: &str) -> Result<String, QueryError> {
 
 #[cfg(test)]
 mod tests {
+    use hatchery_protocol::wire::Permissions;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::credentials::grants::{Scope, scope};
+    use crate::records::Grant;
 
     #[test]
     fn a_query_says_which_and_for_how_long() {
@@ -145,7 +148,75 @@ mod tests {
         assert_eq!(TokenQuery::parse(&many), Err(QueryError::Repositories));
     }
 
+    /// One way to write a name, or to try to pass another one off.
+    fn spelled(name: &str, way: usize) -> String {
+        let each = |how: fn(u8) -> String| name.bytes().map(how).collect::<String>();
+        let (owner, repo) = name.split_once('/').expect("owner/repo");
+        match way {
+            0 => name.to_owned(),
+            1 => name.to_uppercase(),
+            2 => format!("{name}.git"),
+            3 => each(|byte| format!("%{byte:02x}")),
+            4 => each(|byte| format!("%25{byte:02X}")),
+            5 => format!("https://github.com/{name}"),
+            6 => format!("/{name}"),
+            7 => format!("acme/web/../../{name}"),
+            8 => format!("acme/web%2F..%2F..%2F{owner}%2f{repo}"),
+            9 => format!("{name}%00"),
+            10 => format!("acme/web&repo={name}"),
+            11 => format!("acme/web,{name}"),
+            12 => name.replace('a', "%D0%B0"),
+            13 => name.replace('e', "\u{435}"),
+            14 => format!("{owner}//{repo}"),
+            15 => format!("{owner}%5c{repo}"),
+            16 => format!("{name}.git.git"),
+            17 => format!("git@github.com:{name}"),
+            18 => format!("{name}/"),
+            19 => format!("%EF%BC%8F{name}"),
+            _ => format!("{name}%0d%0aX:1"),
+        }
+    }
+
+    /// What a drone that was granted `acme/web` alone would get a token for.
+    fn reached(query: &str) -> Option<Vec<u64>> {
+        let name = "acme/web".parse().expect("a name");
+        let mut record = crate::records::tests::record("acme-web");
+        record.grants = vec![Grant::new(7, name, Permissions::new())];
+        let query = TokenQuery::parse(query).ok()?;
+        match scope(&record, &query.repositories).ok()? {
+            Scope::Primary => Some(vec![7]),
+            Scope::Repositories(ids) => Some(ids),
+        }
+    }
+
+    #[test]
+    fn each_honest_spelling_of_what_was_granted_is_understood() {
+        for way in 0..4 {
+            let query = format!("repo={}", spelled("acme/web", way));
+            assert_eq!(reached(&query), Some(vec![7]), "{query}");
+        }
+        assert_eq!(reached("repo=acme/web&repo=ACME/web.git"), Some(vec![7]), "doubled");
+    }
+
     proptest! {
+        #[test]
+        fn no_spelling_of_another_repository_gets_past_the_grants(
+            name in "(acme/api|acme/we|acme/webb|acme/web-|other/web|[a-z]{1,5}/[a-z]{1,5})",
+            way in 0usize..21,
+            around in "(|min_valid=60&|later=1&)",
+        ) {
+            prop_assume!(name != "acme/web");
+            let query = format!("{around}repo={}", spelled(&name, way));
+            prop_assert_eq!(reached(&query), None, "{}", query);
+        }
+
+        #[test]
+        fn whatever_is_asked_only_what_was_granted_is_reached(text in "(repo=|acme|web|/|\\.|%2e|%2f|&|,|\\.git|[A-Z]|\\PC){0,12}") {
+            if let Some(ids) = reached(&text) {
+                prop_assert_eq!(ids, [7], "{}", text);
+            }
+        }
+
         #[test]
         fn nothing_panics_and_only_repositories_come_out(text in "(repo=|min_valid=|&|%[0-9a-f]{2}|%|[a-z/.]|\\PC){0,20}") {
             if let Ok(query) = TokenQuery::parse(&text) {

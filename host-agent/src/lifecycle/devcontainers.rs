@@ -72,6 +72,9 @@ pub struct HooksRequest {
     pub project: Option<String>,
     /// How long each of them may take.
     pub hook_limit: Duration,
+    /// What runs them in the container, so that what they start outlives them; words with a space
+    /// between. `None`: nothing does.
+    pub runner: Option<String>,
 }
 
 /// Why the CLI did not do it.

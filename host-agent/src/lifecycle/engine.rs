@@ -445,9 +445,11 @@ pub trait ContainerEngine:
         labels: &BTreeMap<String, String>,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Names of all volumes with this label (`name=value`).
-    fn volumes(&self, label: &str)
-    -> impl Future<Output = Result<Vec<String>, EngineError>> + Send;
+    /// Names of all volumes, or of those with this label (`name=value`).
+    fn volumes(
+        &self,
+        label: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<String>, EngineError>> + Send;
 
     /// Removes a volume; one that is gone is fine.
     fn remove_volume(&self, name: &str) -> impl Future<Output = Result<(), EngineError>> + Send;

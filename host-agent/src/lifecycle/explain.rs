@@ -53,15 +53,11 @@ impl From<ForgeError> for Failure {
         let failure = Self::new(kind, error.to_string());
         match error {
             ForgeError::NotFound { install_url, installed, host, repo } => {
-                let what = if installed {
-                    format!("or add it to the repositories of the App on {}", repo.owner())
-                } else {
-                    format!("or install the App on {}", repo.owner())
-                };
-                failure.hint("check the spelling of owner/repo").hint(match install_url {
-                    Some(url) => format!("{what}: {url}"),
-                    None => format!("{what}, in its settings on {host}"),
-                })
+                let what = if installed { "add it to the repositories of" } else { "install" };
+                let page = install_url.unwrap_or_else(|| format!("in its settings on {host}"));
+                failure
+                    .hint("check the spelling of owner/repo")
+                    .hint(format!("or {what} the App on {}: {page}", repo.owner()))
             }
             ForgeError::InstallationGone { host, .. } => {
                 failure.hint(format!("install the App on the repository again, on {host}"))

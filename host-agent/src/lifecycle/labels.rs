@@ -116,6 +116,13 @@ pub fn state_volume(drone: &DroneName) -> String {
     format!("hatchery-{drone}.state")
 }
 
+/// Whether a volume's name is one of a drone's: its workspace, or something of its own. Nobody else's
+/// begin so, which the policy sees to.
+pub fn is_volume_of(name: &str, drone: &DroneName) -> bool {
+    name.strip_prefix(&workspace_volume(drone))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Name of an image of a drone.
 pub fn image(drone: &DroneName, tag: &str) -> String {
     format!("{IMAGE_NAMESPACE}/{drone}:{tag}")
@@ -137,6 +144,11 @@ pub fn is_image_of(name: &str, drone: &DroneName) -> bool {
 /// The Compose project of a drone.
 pub fn project(drone: &DroneName) -> String {
     format!("hatchery-{drone}")
+}
+
+/// The filter that finds what Compose made for a drone.
+pub fn project_label(drone: &DroneName) -> String {
+    format!("{COMPOSE_PROJECT}={}", project(drone))
 }
 
 /// What a container is called while its successor is made. No drone's name has a dot.

@@ -269,6 +269,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
+    /// Where the audit log lies.
+    pub fn audit_log(&self) -> PathBuf {
+        self.config.paths.audit()
+    }
+
     /// Every event from now on.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.journal.subscribe()

@@ -63,6 +63,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
 
     /// Brings the container of before back, and says so.
     async fn back_to_old(&self, drone: &DroneName, failure: Failure) -> Failure {
+        self.engine.end_orphans(&Stage::root(&self.config.paths, drone)).await;
+        self.engine.settled().await;
         match self.heal_rebuild(drone).await {
             Ok(true) => failure.hint("the drone runs as it was before"),
             Ok(false) => failure,

@@ -137,6 +137,9 @@ impl Telling {
                     failure.hints.push(DISK_FULL.to_owned());
                 }
             }
+            if let (true, Some(drone)) = (failure.hints.is_empty(), &self.drone) {
+                failure.hints.push(format!("see all of it: `hatchery logs {drone}`"));
+            }
             failure.log_file.get_or_insert_with(|| log.path.display().to_string());
         }
         failure

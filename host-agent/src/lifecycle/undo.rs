@@ -1,6 +1,7 @@
 //! Removing everything that a drone had, found by record and label alone: the rollback of a spawn,
 //! also of one whose host agent was killed, and the second half of a slay.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use super::{Lifecycle, blocking, labels};
 use crate::credentials::Forge;
 use crate::records::Record;
 
-/// How often everything is looked for: a create that was cut off may end after a look.
-const LOOKS: usize = 10;
+/// How often everything is looked for: a create that was cut off may end after a look, and holds its
+/// volumes until then. It copies what the image has at their places, which may take it seconds.
+const LOOKS: usize = 50;
 
 /// Pause before the next look when something could not be removed.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -33,6 +35,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<Vec<String>, Failure> {
         self.credentials.close_drone(drone).await;
         self.credentials.revoke_drone(drone).await;
+        // What was cut off: programs first, then what the engine is doing for them still.
+        self.engine.end_orphans(&Stage::root(&self.config.paths, drone)).await;
         self.engine.settled().await;
         let mut removed = vec![];
         for look in 1..=LOOKS {
@@ -41,6 +45,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 Ok(()) if removed.len() == before => break,
                 Ok(()) => {}
                 Err(failure) if look == LOOKS => return Err(failure),
+                // Nobody is there who could be asked again.
+                Err(failure) if self.engine.facts().await.is_err() => return Err(failure),
                 // As a volume is in use by a container that was not there yet when it was looked for.
                 Err(_) => tokio::time::sleep(PAUSE).await,
             }
@@ -73,18 +79,29 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             self.known.forget_container(&container.id);
             removed.push(format!("container {}", container.name));
         }
-        let project = format!("{}={}", labels::COMPOSE_PROJECT, labels::project(drone));
-        for label in [labels::id_label(drone), project] {
-            for volume in self.engine.volumes(&label).await? {
-                self.engine.remove_volume(&volume).await?;
-                removed.push(format!("volume {volume}"));
-            }
+        for volume in self.volumes_of(drone).await? {
+            self.engine.remove_volume(&volume).await?;
+            removed.push(format!("volume {volume}"));
+        }
+        for label in [labels::id_label(drone), labels::project_label(drone)] {
             for network in self.engine.networks(Some(&label)).await? {
                 self.engine.remove_network(&network.id).await?;
                 removed.push(format!("network {}", network.name));
             }
         }
         self.remove_images(drone, removed).await
+    }
+
+    /// Every volume of a drone, by label, and by name too: a container that is created late makes
+    /// those that are gone already anew, without a label.
+    async fn volumes_of(&self, drone: &DroneName) -> Result<BTreeSet<String>, Failure> {
+        let all = self.engine.volumes(None).await?;
+        let mut own: BTreeSet<String> =
+            all.into_iter().filter(|name| labels::is_volume_of(name, drone)).collect();
+        for label in [labels::id_label(drone), labels::project_label(drone)] {
+            own.extend(self.engine.volumes(Some(&label)).await?);
+        }
+        Ok(own)
     }
 
     /// The drone's own images: their names carry its name, or that of its stage, so no other drone
@@ -114,8 +131,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// Every container of a drone: its own, those that look, and its Compose siblings.
     pub(super) async fn containers_of(&self, drone: &DroneName) -> Result<Vec<Container>, Failure> {
         let mut all = self.engine.containers(&[labels::id_label(drone)]).await?;
-        let project = format!("{}={}", labels::COMPOSE_PROJECT, labels::project(drone));
-        for sibling in self.engine.containers(&[project]).await? {
+        for sibling in self.engine.containers(&[labels::project_label(drone)]).await? {
             if !all.iter().any(|known| known.id == sibling.id) {
                 all.push(sibling);
             }

@@ -26,7 +26,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     /// What would be lost, a line each; what cannot be checked counts.
     pub(super) async fn unsaved_work(&self, drone: &DroneName) -> Vec<String> {
         let volume = labels::workspace_volume(drone);
-        match self.engine.volumes(&labels::id_label(drone)).await {
+        match self.engine.volumes(Some(&labels::id_label(drone))).await {
             Ok(volumes) if !volumes.contains(&volume) => return vec![],
             Ok(_) => {}
             Err(error) => return vec![format!("its volumes cannot be listed: {error}")],

@@ -48,6 +48,11 @@ struct Rest {
     run: RunSettings,
 }
 
+/// In order, each once.
+fn each_once<T: Ord>(all: impl IntoIterator<Item = T>) -> Vec<T> {
+    all.into_iter().collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
 impl Pass<'_> {
     /// Gives each key its verdict; `None`: there is nothing left to make a drone from.
     pub fn plan(&self, ledger: &mut Ledger<'_>) -> Option<Plan> {
@@ -71,17 +76,10 @@ impl Pass<'_> {
         staged.extend(formed.staged);
         staged.extend(features.staged());
         let mounts = rest.mounts;
-        let mut volumes = formed.volumes;
-        volumes.extend(mounts.iter().filter_map(Mount::volume_name).map(str::to_owned));
-        volumes.sort_unstable();
-        volumes.dedup();
-        let mut references = formed.references;
-        references.extend(features.references);
-        references.sort_unstable();
-        references.dedup();
-        let mut directories = std::mem::take(&mut ledger.missing);
-        directories.sort_unstable();
-        directories.dedup();
+        let named = mounts.iter().filter_map(Mount::volume_name).map(str::to_owned);
+        let volumes = each_once(formed.volumes.into_iter().chain(named));
+        let references = each_once(formed.references.into_iter().chain(features.references));
+        let directories = each_once(std::mem::take(&mut ledger.missing));
         Some(Plan {
             config_path: self.file.to_owned(),
             devcontainer_json: Value::Object(staged),

@@ -159,6 +159,41 @@ async fn each_failure_has_its_exit_code_and_words() {
     host.stop().await;
 }
 
+const AUDIT: &str = include_str!("../../src/cli/testdata/audit.jsonl");
+
+#[tokio::test]
+async fn the_audit_log_is_read_whole_or_in_part() {
+    let host = Host::start();
+    let path = host.directory.path().join("state/audit.jsonl");
+    let (old, new) = AUDIT.split_at(AUDIT.find("{\"at\":\"2026-11-21T10:00:05Z").expect("a line"));
+    std::fs::write(path.with_extension("jsonl.1"), old).expect("write");
+    std::fs::write(&path, format!("{new}{{\"at\":\"2026-11")).expect("write");
+    let all = run(&host, "audit --json").await;
+    assert_eq!(String::from_utf8_lossy(&all.stdout), AUDIT);
+    let since = run(&host, "audit --json --drone acme/web --since 2026-11-21T10:00:06+00:00").await;
+    assert_eq!(String::from_utf8_lossy(&since.stdout).lines().count(), 4);
+    assert_eq!(run(&host, "audit --json --since 1s").await.stdout, b"");
+    assert_eq!(run(&host, "audit --drone acme/api").await.status.code(), Some(3));
+    assert_eq!(run(&host, "audit --since yesterday").await.status.code(), Some(2));
+    host.stop().await;
+}
+
+#[tokio::test]
+async fn the_audit_log_is_followed_until_the_host_agent_ends() {
+    let host = Host::start();
+    let path = host.directory.path().join("state/audit.jsonl");
+    let mut child = hatchery(&host, "audit --follow --json").spawn().expect("it starts");
+    std::fs::write(&path, AUDIT).expect("write");
+    let mut stdout = child.stdout.take().expect("piped");
+    let mut read = vec![];
+    while read.len() < AUDIT.len() {
+        assert_ne!(within(stdout.read_buf(&mut read)).await.expect("lines"), 0, "it ended");
+    }
+    assert_eq!(String::from_utf8_lossy(&read), AUDIT);
+    host.stop().await;
+    assert!(within(child.wait()).await.expect("it ends").success());
+}
+
 #[tokio::test]
 async fn without_a_host_agent_it_says_how_to_start_one() {
     let host = Host::start();

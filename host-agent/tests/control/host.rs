@@ -39,6 +39,7 @@ pub struct Double {
     pub events: broadcast::Sender<Event>,
     /// What stands where Docker's client is.
     docker: &'static str,
+    audit: std::path::PathBuf,
 }
 
 pub fn status() -> DroneStatus {
@@ -184,6 +185,10 @@ impl Drones for Double {
         })
     }
 
+    fn audit_log(&self) -> std::path::PathBuf {
+        self.audit.clone()
+    }
+
     fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
@@ -214,6 +219,7 @@ impl Host {
             did: watch::channel(Did::Nothing).0,
             events: broadcast::channel(16).0,
             docker,
+            audit: config.paths.audit(),
         });
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(server.serve(Arc::clone(&double), shutdown.clone()));

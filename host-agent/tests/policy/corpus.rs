@@ -46,13 +46,8 @@ fn copy(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");
         let target = to.join(entry.file_name());
-        let kind = entry.file_type().expect("a kind");
-        if kind.is_dir() {
+        if entry.file_type().expect("a kind").is_dir() {
             copy(&entry.path(), &target);
-        } else if kind.is_symlink() {
-            // As it is: what it leads to is the case.
-            let leads_to = std::fs::read_link(entry.path()).expect("a link");
-            std::os::unix::fs::symlink(leads_to, target).expect("linked");
         } else {
             std::fs::copy(entry.path(), target).expect("copied");
         }

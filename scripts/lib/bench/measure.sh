@@ -2,6 +2,8 @@
 # Each benchmark beside its baseline, measured in the same run.
 
 BENCH_TABLE=()
+# Number of the repository whose drone floods.
+BENCH_OTHER=99
 
 # row WHAT MEASURED BASELINE LIMIT: numbers come with their unit.
 row() {
@@ -17,8 +19,9 @@ bench_table() {
 # calc EXPRESSION: arithmetic with decimals.
 calc() { awk "BEGIN { printf \"%.2f\", $1 }"; }
 
-# in_drone COMMAND...: in the first drone, as root.
+# in_drone COMMAND...: in the first drone, as root; in_other_drone: in the one that floods.
 in_drone() { bench_docker exec -i -u 0 "$(bench_container 1)" "$@"; }
+in_other_drone() { bench_docker exec -i -u 0 "$(bench_container $BENCH_OTHER)" "$@"; }
 
 # median_ms STDIN PROGRAM ARGUMENT...: wall time in milliseconds, inside the drone, without a shell.
 median_ms() { in_drone /bench/probe run "$@" | awk '{ printf "%.2f\n", $1 / 1000 }'; }
@@ -58,10 +61,45 @@ bench_gh() {
   row "gh wrapper, beyond gh itself" "$(calc "$wrapped - $alone") ms" "a gh that does nothing $alone ms" "1.5 ms"
 }
 
+# bench_token: beside a server that does nothing but answer, on the same machine, asked in turn by the
+# same program: what no server on this machine can go below. It listens where the drone sees it.
 bench_token() {
-  local p50 p99
-  read -r p50 p99 < <(in_drone /bench/probe token)
-  row "GET /token, cached, p50 / p99" "$p50 / $p99 us" "-" "40 / 150 us"
+  local echo=$BENCH_DIR/state/sockets/$BENCH_OWNER-b1/echo.sock socket=/run/drone-agent
+  local p50 p99 best50 best99 echo_p50 echo_p99 pid
+  "$BENCH_DIR/programs/probe" echo "$echo" &
+  pid=$!
+  bench_await test -S "$echo"
+  {
+    read -r p50 p99 best50 best99
+    read -r echo_p50 echo_p99 _ _
+  } < <(in_drone /bench/probe token "$socket/agent.sock" "$socket/echo.sock")
+  kill "$pid"
+  rm "$echo"
+  row "GET /token, cached, p50 / p99 (median of 21 runs)" "$p50 / $p99 us (best run $best50 / $best99)" \
+    "bare echo $echo_p50 / $echo_p99 us" "40 / 150 us"
+}
+
+# bench_other_drone: one more, to flood from.
+bench_other_drone() {
+  bench_repos $BENCH_OTHER $BENCH_OTHER
+  bench_spawn $BENCH_OTHER
+  in_other_drone mkdir -p /bench
+  bench_docker cp "$BENCH_DIR/programs/probe" "$(bench_container $BENCH_OTHER):/bench/probe"
+}
+
+# bench_flood: what one drone gets while the other asks without a pause.
+bench_flood() {
+  local threads flood quiet50 quiet99 p50 p99 socket=/run/drone-agent/agent.sock
+  read -r quiet50 quiet99 _ < <(in_drone /bench/probe token $socket)
+  for threads in 1 64; do
+    exec {flood}> >(in_other_drone /bench/probe flood $threads)
+    sleep 1
+    read -r p50 p99 _ < <(in_drone /bench/probe token $socket)
+    exec {flood}>&-
+    wait $!
+    row "the same while $threads threads of another drone flood" "$p50 / $p99 us" "without $quiet50 / $quiet99 us" "p99 at most doubled"
+  done
+  bench_slay $BENCH_OTHER
 }
 
 bench_memory() {

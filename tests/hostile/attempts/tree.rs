@@ -65,6 +65,7 @@ fn with_a_git_of_its_own(scene: &Scene<'_>, report: &mut Report) {
 }
 
 /// Each edit of the workspace, and a rebuild: refused, or of no effect.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn rebuilds(scene: &Scene<'_>, report: &mut Report) {
     let image = bed::setting("HATCHERY_TEST_IMAGE_DEV");
     let victims = format!("hatchery/{}", scene.victim.name());

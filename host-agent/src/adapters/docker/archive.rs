@@ -16,8 +16,9 @@ use crate::lifecycle::engine::EngineError;
 /// How long copying a checkout may take.
 const UPLOAD: Duration = Duration::from_secs(30 * 60);
 
-/// Size of the pieces of a tar stream, in bytes.
-const PIECE: usize = 256 * 1024;
+/// Size of the pieces of a tar stream, in bytes: below what the allocator maps on its own, after
+/// which it would keep more of what is freed.
+const PIECE: usize = 64 * 1024;
 
 impl Machine {
     pub(super) async fn engine_read_file(

@@ -160,6 +160,7 @@ fn gone_is_fine(result: Result<(), EngineError>) -> Result<(), EngineError> {
 impl ContainerEngine for Machine {
     async fn settled(&self) {
         drop(self.making.write().await);
+        super::cut_off::settled(&self.cut_off).await;
     }
 
     async fn facts(&self) -> Result<EngineFacts, EngineError> {
@@ -249,7 +250,7 @@ impl ContainerEngine for Machine {
         self.engine_create_volume(name, labels).await
     }
 
-    async fn volumes(&self, label: &str) -> Result<Vec<String>, EngineError> {
+    async fn volumes(&self, label: Option<&str>) -> Result<Vec<String>, EngineError> {
         self.engine_volumes(label).await
     }
 

@@ -18,8 +18,9 @@ impl Machine {
             Err(error) if error.is_absent() => {}
             Err(error) => return Err(error),
         }
-        let call = self.docker()?.create_network(request(spec));
-        match self.call(&format!("create network {}", spec.name), CALL, call).await {
+        let (docker, wanted) = (self.docker()?.clone(), request(spec));
+        let call = async move { docker.create_network(wanted).await };
+        match self.make(&format!("create network {}", spec.name), call).await {
             // Another spawn made it meanwhile.
             Ok(_) | Err(EngineError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error),

@@ -34,10 +34,12 @@ impl Machine {
         Err(EngineError::Conflict { action, message })
     }
 
-    pub(super) async fn engine_volumes(&self, label: &str) -> Result<Vec<String>, EngineError> {
-        let options =
-            query::ListVolumesOptions { filters: filter("label", vec![label.to_owned()]) };
-        let call = self.docker()?.list_volumes(Some(options));
+    pub(super) async fn engine_volumes(
+        &self,
+        label: Option<&str>,
+    ) -> Result<Vec<String>, EngineError> {
+        let filters = label.and_then(|label| filter("label", vec![label.to_owned()]));
+        let call = self.docker()?.list_volumes(Some(query::ListVolumesOptions { filters }));
         let list = self.call("list volumes", CALL, call).await?;
         Ok(list.volumes.into_iter().flatten().map(|volume| volume.name).collect())
     }

@@ -22,6 +22,7 @@ use crate::control::drones::Drones;
 use crate::control::operations::Operations;
 use crate::control::reply::{self, Reply};
 use crate::control::route::{self, DroneAction, Route};
+use crate::credentials::trail::Wanted;
 use crate::lifecycle::Progress;
 
 /// Bytes of a request's body at most; the largest real one has some hundred.
@@ -69,6 +70,12 @@ async fn answer<D: Drones>(
         }
         Route::List => api.drones.list().await.map(|list| reply::json(&list)),
         Route::Events => Ok(reply::events(api.drones.subscribe(), api.shutdown.clone())),
+        Route::Audit(asked) => {
+            let drone = asked.drone.map(|drone| api.drones.find(&drone)).transpose()?;
+            let wanted = Wanted { drone, since: asked.since };
+            let end = asked.follow.then(|| api.shutdown.clone());
+            reply::audit(api.drones.audit_log(), wanted, end).await
+        }
         Route::Spawn => {
             let wanted = body(request).await?;
             Ok(operation(api, |drones, progress| async move {

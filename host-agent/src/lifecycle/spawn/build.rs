@@ -1,6 +1,8 @@
 //! `build`: the image, with the features injected; then the policy's look at its metadata, and the
 //! final image, which carries what was allowed and nothing else.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -118,8 +120,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let subpaths = self.engine.facts().await?.volume_subpaths();
         let scope = Scope::new(&self.config, &record.drone, &record.repo.name, subpaths);
         let label = image.labels.get(labels::METADATA).map(String::as_str);
-        let accepted =
-            policy::check_metadata(label, plan, &scope)?.accept(record.choices.without_refused)?;
+        let review = policy::check_metadata(label, plan, &scope)?;
+        self.judged(record, &review.findings).await;
+        let accepted = review.accept(record.choices.without_refused)?;
         for notice in accepted.notices {
             telling.notice(notice).await;
         }
@@ -226,11 +229,23 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             files.extend(programs.map(|entry| entry.path()));
             files.sort();
             for file in files {
-                digest.update(std::fs::read(file).unwrap_or_default());
+                // What cannot be read counts as empty; the build says so.
+                let _ = add_file(&mut digest, &file);
             }
             hex(&digest.finalize())
         })
         .await
+    }
+}
+
+/// Adds a file's content in pieces: a whole program at once would stay in the allocator's keeping.
+fn add_file(digest: &mut Sha256, path: &Path) -> io::Result<()> {
+    let (mut file, mut piece) = (File::open(path)?, [0; 16 << 10]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(()),
+            count => digest.update(piece.get(..count).unwrap_or_default()),
+        }
     }
 }
 

@@ -75,7 +75,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let labels = labels::of(record, &self.seal);
         let ours = [labels::workspace_volume(&record.drone), labels::state_volume(&record.drone)];
         // A rebuild finds them, labelled by the version that made them.
-        let existing = self.engine.volumes(&labels::id_label(&record.drone)).await?;
+        let existing = self.engine.volumes(Some(&labels::id_label(&record.drone))).await?;
         for name in ours.iter().chain(&built.effective.volumes) {
             if !existing.contains(name) {
                 self.engine.create_volume(name, &labels).await?;

@@ -1,6 +1,7 @@
 //! `hooks`: the lifecycle hooks of features and repository, after the boot, so that git and `gh`
 //! work in them.
 
+use hatchery_protocol::paths;
 use serde_json::{Value, json};
 
 use super::super::devcontainers::HooksRequest;
@@ -12,6 +13,7 @@ use super::super::view::Step;
 use super::super::{Lifecycle, blocking, labels};
 use super::clone::stage_failure;
 use super::{Built, Made};
+use crate::config::DroneFeature;
 use crate::credentials::Forge;
 use crate::policy::{Form, Hooks, Plan};
 use crate::records::Record;
@@ -44,6 +46,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             container: id.to_owned(),
             project: project(plan, record),
             hook_limit: self.config.limits.hook_timeout,
+            runner: runner(&self.config.features.drone),
         };
         let engine = &self.engine;
         let ran = telling
@@ -54,6 +57,14 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                 .hint("the kernel killed a process for memory: give the drone more with --memory"),
             failure => failure,
         })
+    }
+}
+
+/// The drone's own runner of hooks. A drone feature from elsewhere may be older than it.
+fn runner(feature: &DroneFeature) -> Option<String> {
+    match feature {
+        DroneFeature::BuiltIn => Some(format!("{} hook", paths::BINARY)),
+        DroneFeature::Reference(_) => None,
     }
 }
 

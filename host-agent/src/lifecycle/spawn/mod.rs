@@ -20,7 +20,7 @@ pub(super) use clone::stage_failure;
 use create::remote_user;
 pub(super) use reserve::within;
 
-use super::engine::ContainerEngine;
+use super::engine::{ContainerEngine, EngineError};
 use super::failure::{Failure, FailureKind};
 use super::request::SpawnRequest;
 use super::stage::{Extras, Stage, remove_tree};
@@ -62,16 +62,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             Ok(()) => self.spawned(&drone).await,
             Err(failure) => Err(failure),
         };
-        let made = made.map_err(|failure| match (&failure.step, request.keep_failed) {
-            (Some(step), false) if KEEPABLE.iter().any(|keepable| keepable.name() == step) => {
-                failure.hint("everything was undone; with --keep-failed the drone stays for a look")
+        let made = match made {
+            Ok(status) => Ok(status),
+            Err(failure) => {
+                let keep = request.keep_failed && failure.kind != FailureKind::Interrupted;
+                Err(self.after_failure(&drone, failure, keep, &telling).await)
             }
-            _ => failure,
-        });
-        if let Err(failure) = &made {
-            let keep = request.keep_failed && failure.kind != FailureKind::Interrupted;
-            self.after_failure(&drone, failure, keep, &telling).await;
-        }
+        };
         self.drop_stage(&drone).await;
         drop(claimed);
         made.map(Some)
@@ -216,33 +213,65 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         self.status_of(drone).await
     }
 
-    /// Undoes a failed spawn, or keeps it for a look.
+    /// Undoes a failed spawn, or keeps it for a look; adds to the failure what came of that.
     async fn after_failure(
         &self,
         drone: &DroneName,
-        failure: &Failure,
+        failure: Failure,
         keep: bool,
         telling: &Telling,
-    ) {
-        if keep {
-            let step = failure.step.clone().unwrap_or_default();
-            let kept = self
-                .update_record(drone, move |record| {
-                    if let Some(operation) = &mut record.operation {
-                        operation.kind = OperationKind::Kept;
-                        operation.step = step;
-                    }
-                })
-                .await;
-            if kept.is_ok() {
-                telling.tell(EventKind::State { state: DroneState::Failed }).await;
-                telling.notice(format!("kept as asked: `hatchery exec {drone} sh`")).await;
-                return;
+    ) -> Failure {
+        let failure = self.or_engine_away(failure).await;
+        if keep && self.keep(drone, &failure, telling).await {
+            return failure;
+        }
+        match self.undo(drone, telling).await {
+            Ok(_) if !keep && is_keepable(&failure) => {
+                failure.hint("everything was undone; with --keep-failed the drone stays for a look")
+            }
+            Ok(_) => failure,
+            Err(left) => {
+                tracing::error!(%drone, error = %left, "the rollback is not complete");
+                telling.notice(format!("the rollback is not complete: {left}")).await;
+                failure.hint(format!(
+                    "not everything could be undone: that goes on when Docker answers again, or \
+                     with `hatchery slay --force {drone}`"
+                ))
             }
         }
-        if let Err(left) = self.undo(drone, telling).await {
-            tracing::error!(%drone, error = %left, "the rollback is not complete");
-            telling.notice(format!("the rollback is not complete: {left}; it goes on later")).await;
+    }
+
+    /// Marks a failed spawn as kept; whether that went well.
+    async fn keep(&self, drone: &DroneName, failure: &Failure, telling: &Telling) -> bool {
+        let step = failure.step.clone().unwrap_or_default();
+        let kept = self
+            .update_record(drone, move |record| {
+                if let Some(operation) = &mut record.operation {
+                    operation.kind = OperationKind::Kept;
+                    operation.step = step;
+                }
+            })
+            .await;
+        if kept.is_ok() {
+            telling.tell(EventKind::State { state: DroneState::Failed }).await;
+            telling.notice(format!("kept as asked: `hatchery exec {drone} sh`")).await;
+        }
+        kept.is_ok()
+    }
+
+    /// The devcontainer CLI does not say so when Docker is the reason why it failed.
+    async fn or_engine_away(&self, failure: Failure) -> Failure {
+        if failure.kind != FailureKind::Engine {
+            return failure;
+        }
+        match self.engine.facts().await {
+            Err(error @ EngineError::Unreachable { .. }) => {
+                let Failure { message, details, step, log_file, .. } = failure;
+                let mut away = Failure::from(error).details(details);
+                away.causes.push(message);
+                Failure { step, log_file, ..away }
+            }
+            Ok(_) | Err(_) => failure,
         }
     }
 
@@ -272,4 +301,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             tracing::warn!(%drone, %error, "the stage is not removed");
         }
     }
+}
+
+/// Whether a failure left a container to look into.
+fn is_keepable(failure: &Failure) -> bool {
+    KEEPABLE.iter().any(|step| failure.step.as_deref() == Some(step.name()))
 }

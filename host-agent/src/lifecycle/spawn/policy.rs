@@ -14,7 +14,8 @@ use super::super::{Lifecycle, blocking};
 use super::clone::stage_failure;
 use super::compose::for_build;
 use crate::credentials::Forge;
-use crate::policy::{self, Examined, Form, Plan, Report, Scope, refusals_as_failure};
+use crate::credentials::audit::Verdict;
+use crate::policy::{self, Examined, Finding, Form, Plan, Report, Scope, refusals_as_failure};
 use crate::records::Record;
 
 impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
@@ -24,8 +25,9 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         record: &Record,
         telling: &Telling,
     ) -> Result<Plan, Failure> {
-        let review = self.examine(stage, record).await?.into_review()?;
-        let accepted = review.accept(record.choices.without_refused)?;
+        let examined = self.examine(stage, record).await?;
+        self.judged(record, &examined.findings).await;
+        let accepted = examined.into_review()?.accept(record.choices.without_refused)?;
         let (stage, plan, drone) = (stage.clone(), accepted.outcome.clone(), record.drone.clone());
         let putting = blocking(move || put(&stage, &plan, &drone));
         putting.await.map_err(|error| stage_failure(&error))?;
@@ -69,6 +71,18 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             policy::examine(&checkout, chosen.as_deref(), &scope, &is_local)
         })
         .await
+    }
+
+    /// Writes down what the policy decided.
+    pub(super) async fn judged(&self, record: &Record, findings: &[Finding]) {
+        for finding in findings {
+            let verdict = match finding.verdict {
+                policy::Verdict::Permit => Verdict::Allow,
+                policy::Verdict::Strip => Verdict::Strip,
+                policy::Verdict::Refuse => Verdict::Refuse,
+            };
+            self.credentials.judged(record, verdict, finding.to_string()).await;
+        }
     }
 }
 

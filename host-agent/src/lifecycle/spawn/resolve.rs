@@ -27,7 +27,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let Some(forge) = self.config.forges.first() else {
             return Err(usage("no [[forge]] is configured".to_owned()));
         };
-        RepoId::parse(text, &forge.host).map_err(|error| usage(error.to_string()))
+        RepoId::parse(text, &forge.host).map_err(|error| {
+            usage(error.to_string())
+                .hint("name it as owner/repo, HOST/owner/repo, or by its https or git@ address")
+        })
     }
 
     pub(super) async fn resolve(&self, repo: &RepoId) -> Result<Resolved, Failure> {
