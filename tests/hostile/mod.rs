@@ -1,6 +1,7 @@
 //! Attacks, each by what it must not achieve.
 
 mod attempts;
+mod floods;
 mod handed_on;
 mod host_git;
 mod hygiene;

@@ -111,20 +111,22 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         cpus: f64,
     ) -> Value {
         let drone = &record.drone;
-        let limits = self.limits(record, cpus);
+        let siblings = compose.services.len().saturating_sub(1);
+        let (own, sibling) = split(self.limits(record, cpus), siblings);
         let shares = compose.services.get(&compose.service);
         let shares = shares.and_then(|service| service.network_of.as_ref());
         let named = shares.unwrap_or(&compose.service);
         let mut services = Map::new();
         for (name, service) in &compose.services {
-            let mut set = every_service(record, limits);
+            let of_drone = *name == compose.service;
+            let mut set = every_service(record, if of_drone { own } else { sibling });
             if service.network_of.is_none() {
                 set.extend(self.of_network_owner());
             }
             if name == named {
                 set.insert("hostname".to_owned(), json!(drone));
             }
-            if *name == compose.service {
+            if of_drone {
                 let labels = escaped(self.container_labels(stage, record, plan, built));
                 set.extend(self.of_drone(drone, plan, built, labels));
             } else if service.builds {
@@ -183,6 +185,25 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     pub(super) fn socket_mount(&self, drone: &DroneName) -> String {
         self.config.paths.sockets().join(drone.as_str()).display().to_string()
     }
+}
+
+/// A drone's limits hold for all of its services together: what the drone's own gets, and each of its
+/// siblings. A sibling gets a quarter, all of them half at most.
+fn split(limits: Limits, siblings: usize) -> (Limits, Limits) {
+    let count = u32::try_from(siblings.max(1)).unwrap_or(u32::MAX);
+    let parts = count.saturating_mul(2).max(4);
+    let each = Limits {
+        memory_bytes: limits.memory_bytes / u64::from(parts),
+        cpus: limits.cpus / f64::from(parts),
+        pids: limits.pids / i64::from(parts),
+    };
+    let taken = u32::try_from(siblings).unwrap_or(u32::MAX);
+    let own = Limits {
+        memory_bytes: limits.memory_bytes - each.memory_bytes * u64::from(taken),
+        cpus: limits.cpus - each.cpus * f64::from(taken),
+        pids: limits.pids - each.pids * i64::from(taken),
+    };
+    (own, each)
 }
 
 /// What every service gets, the drone's own among them.
@@ -283,6 +304,20 @@ mod tests {
             service: "app".into(),
             run_services: vec![],
             services: [("app".to_owned(), Service { builds, ..Service::default() })].into(),
+        }
+    }
+
+    #[test]
+    fn all_services_together_have_the_drones_limits() {
+        let limits = Limits { memory_bytes: 8 << 30, cpus: 4.0, pids: 4096 };
+        for (siblings, own, each) in [(0, 8, 2), (1, 6, 2), (2, 4, 2), (4, 4, 1)] {
+            let (of_drone, of_sibling) = split(limits, siblings);
+            assert_eq!((of_drone.memory_bytes, of_sibling.memory_bytes), (own << 30, each << 30));
+            let count = i64::try_from(siblings).expect("few");
+            assert_eq!(of_drone.pids + of_sibling.pids * count, 4096);
+            let cpus =
+                of_drone.cpus + of_sibling.cpus * f64::from(u8::try_from(count).expect("few"));
+            assert!((cpus - 4.0).abs() < 1e-9, "{cpus}");
         }
     }
 
