@@ -1,10 +1,11 @@
 //! The composition root: wires adapters, lifecycle, credentials and the two APIs together, and
 //! ends them in order.
 //!
-//! Tasks: the control API's server, the drones' sockets, the credential service (refresh and
-//! revocation), the lifecycle (reconcile and events). A signal cancels one token: the APIs stop
-//! taking requests and drain, operations under way are rolled back, and last the credential
-//! service ends, which the others still need for that. A second signal ends the process at once.
+//! Tasks: the control API's server, the drones' sockets (and their thread), the credential service
+//! (refresh and revocation), the lifecycle (reconcile and events). A signal cancels one token: the
+//! APIs stop taking requests and drain, operations under way are rolled back, and last the
+//! credential service ends, which the others still need for that. A second signal ends the process
+//! at once.
 
 use std::sync::Arc;
 use std::time::Duration;
