@@ -4,7 +4,7 @@
 //! A service manager is told when all sockets answer; it passes the control socket in, and keeps
 //! drones' sockets and live tokens from one host agent for the next.
 //!
-//! Tasks: the control API's server, the drones' sockets, the credential service (refresh and
+//! Tasks: the control API's server, the drones' sockets (and their thread), the credential service (refresh and
 //! revocation), the lifecycle (reconcile and events). A signal cancels one token: the APIs stop
 //! taking requests and drain, operations under way are rolled back, and last the credential
 //! service ends, which the others still need for that. A second signal ends the process at once.

@@ -430,6 +430,29 @@ mod tests {
     }
 
     #[test]
+    fn without_a_wait_nothing_happens_that_the_log_could_not_take() {
+        let (sender, mut queue) = mpsc::channel(1);
+        let audit = Audit {
+            sender: Mutex::new(Some(sender)),
+            writer: Mutex::default(),
+            shares: Mutex::default(),
+        };
+        let drone = drone();
+        assert!(audit.write_now(&drone, |line| line.pid = Some(7)));
+        assert!(!audit.write_now(&drone, |_| {}), "the queue is full");
+        let text = queue.try_recv().expect("a line");
+        let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!((&line["event"], &line["pid"]), (&"token".into(), &7.into()));
+        assert!(text.ends_with('\n'));
+        // Later than now: no time that passes meanwhile adds to the share.
+        let later = OffsetDateTime::now_utc() + Duration::from_secs(3600);
+        while audit.share(&drone, later).is_some() {}
+        let beyond = |_: &mut Line<'_>| panic!("made for nothing");
+        assert!(audit.write_now(&drone, beyond), "its share is used up: counted, not written");
+        assert!(queue.try_recv().is_err());
+    }
+
+    #[test]
     fn a_full_file_is_set_aside_and_old_ones_go() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("audit.jsonl");

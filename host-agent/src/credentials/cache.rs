@@ -477,6 +477,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_fresh_is_what_would_be_served_and_no_more() {
+        let start = OffsetDateTime::UNIX_EPOCH;
+        for age_s in [0, 2999, 3000, 3299, 3300, 3600] {
+            let (mut cache, now) = (filled(start), start + Duration::from_secs(age_s));
+            let fresh = cache.fresh(&drone(), 1, &scope(), MIN_VALID, now);
+            assert_eq!(fresh.is_some(), decide(&mut filled(start), MIN_VALID, now).0 == "serve");
+            assert_eq!(cache.last_token_at(&drone()), fresh.map(|_| now), "{age_s} s old");
+        }
+        let mut cache = filled(start);
+        let other = "acme-api".parse().expect("a name");
+        assert!(cache.fresh(&other, 1, &scope(), MIN_VALID, start).is_none());
+        assert!(cache.fresh(&drone(), 1, &Scope::Primary, MIN_VALID, start).is_none());
+        for version in [0, 2] {
+            assert!(cache.fresh(&drone(), version, &scope(), MIN_VALID, start).is_none());
+        }
+        cache.clear(&drone());
+        assert!(cache.fresh(&drone(), 1, &scope(), MIN_VALID, start).is_none());
+    }
+
+    #[test]
     fn while_a_flight_is_under_way_nobody_starts_another() {
         let start = OffsetDateTime::UNIX_EPOCH;
         let mut cache = filled(start);

@@ -123,7 +123,7 @@ async fn serve<F: Forge>(
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::{Path, PathBuf};
 
     use hatchery_protocol::wire::{Problem, problem};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use crate::adapters::github::GitHub;
     use crate::adapters::github::rig::{Rig, rig};
+    use crate::records::Record;
 
     struct Served {
         rig: Rig,
@@ -164,7 +165,11 @@ mod tests {
 
     /// Sends text, and reads until the other side closes.
     async fn exchange(served: &Served, request: &str) -> String {
-        let mut stream = UnixStream::connect(&served.socket).await.expect("connect");
+        exchange_on(&served.socket, request).await
+    }
+
+    async fn exchange_on(socket: &Path, request: &str) -> String {
+        let mut stream = UnixStream::connect(socket).await.expect("connect");
         stream.write_all(request.as_bytes()).await.expect("write");
         let mut answer = Vec::new();
         // What was not read of the request resets the connection, after the answer.
@@ -215,6 +220,42 @@ mod tests {
             let answer = exchange(&served, &request).await;
             let begin: String = request.chars().take(60).collect();
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{begin:?}: {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_holds_all_its_connections_keeps_nobody_else_waiting() {
+        let served = served().await;
+        let records = &served.rig.records;
+        let web = records.find(&"acme-web".parse().expect("a drone")).expect("a record");
+        let api = Record { drone: "acme-api".parse().expect("a drone"), ..Record::clone(&web) };
+        let api = records.create(api).expect("a record");
+        served.credentials.open_drone(&api.drone).await.expect("opened");
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(UnixStream::connect(&served.socket).await.expect("connect"));
+        }
+        let ask = "GET /token HTTP/1.1\r\nHost: x\r\n\r\n";
+        let (other, own) = tokio::join!(
+            async {
+                let socket = served.rig.config.paths.sockets().join("acme-api/agent.sock");
+                let answer = exchange_on(&socket, ask).await;
+                drop(held);
+                answer
+            },
+            exchange(&served, ask)
+        );
+        assert!(other.starts_with("HTTP/1.1 403 "), "{other}");
+        assert!(own.starts_with("HTTP/1.1 403 "), "{own}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_good_for_one_request() {
+        let served = served().await;
+        for ask in ["GET /token HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nA: b\r\n\r\n"] {
+            let answer = exchange(&served, &ask.repeat(3)).await;
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
         }
     }
 

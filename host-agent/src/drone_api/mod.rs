@@ -7,6 +7,10 @@
 //! | `POST /v1/token/rejected` | 204; the token is replaced if it is the current one |
 //! | `GET /v1/identity` | [`hatchery_protocol::wire::Identity`] |
 //!
+//! All sockets are answered from one thread, in turn ([`turns`]): a token from the cache there and
+//! then ([`prompt`]), everything else by hyper on the host agent's runtime ([`thorough`]). One
+//! request a connection.
+//!
 //! Errors are RFC 9457 problems. A caller that is not attested gets a bland one: the reason goes
 //! to the log and the audit log.
 

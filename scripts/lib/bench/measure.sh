@@ -3,7 +3,7 @@
 
 BENCH_TABLE=()
 # Number of the repository whose drone floods.
-BENCH_OTHER=99
+FLOODER=99
 
 # row WHAT MEASURED BASELINE LIMIT: numbers come with their unit.
 row() {
@@ -21,7 +21,7 @@ calc() { awk "BEGIN { printf \"%.2f\", $1 }"; }
 
 # in_drone COMMAND...: in the first drone, as root; in_other_drone: in the one that floods.
 in_drone() { bench_docker exec -i -u 0 "$(bench_container 1)" "$@"; }
-in_other_drone() { bench_docker exec -i -u 0 "$(bench_container $BENCH_OTHER)" "$@"; }
+in_other_drone() { bench_docker exec -i -u 0 "$(bench_container $FLOODER)" "$@"; }
 
 # median_ms STDIN PROGRAM ARGUMENT...: wall time in milliseconds, inside the drone, without a shell.
 median_ms() { in_drone /bench/probe run "$@" | awk '{ printf "%.2f\n", $1 / 1000 }'; }
@@ -81,10 +81,10 @@ bench_token() {
 
 # bench_other_drone: one more, to flood from.
 bench_other_drone() {
-  bench_repos $BENCH_OTHER $BENCH_OTHER
-  bench_spawn $BENCH_OTHER
+  bench_repos $FLOODER $FLOODER
+  bench_spawn $FLOODER
   in_other_drone mkdir -p /bench
-  bench_docker cp "$BENCH_DIR/programs/probe" "$(bench_container $BENCH_OTHER):/bench/probe"
+  bench_docker cp "$BENCH_DIR/programs/probe" "$(bench_container $FLOODER):/bench/probe"
 }
 
 # bench_flood: what one drone gets while the other asks without a pause.
@@ -99,7 +99,7 @@ bench_flood() {
     wait $!
     row "the same while $threads threads of another drone flood" "$p50 / $p99 us" "without $quiet50 / $quiet99 us" "p99 at most doubled"
   done
-  bench_slay $BENCH_OTHER
+  bench_slay $FLOODER
 }
 
 bench_memory() {
