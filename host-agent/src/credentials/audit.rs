@@ -440,7 +440,7 @@ mod tests {
         let drone = drone();
         assert!(audit.write_now(&drone, |line| line.pid = Some(7)));
         assert!(!audit.write_now(&drone, |_| {}), "the queue is full");
-        let text = queue.try_recv().expect("a line");
+        let Entry::Line(text) = queue.try_recv().expect("a line") else { panic!("no line") };
         let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!((&line["event"], &line["pid"]), (&"token".into(), &7.into()));
         assert!(text.ends_with('\n'));
