@@ -74,7 +74,7 @@ ExecReload=/bin/kill -HUP $MAINPID
 # It ends what it started; drones are Docker's, and stay.
 KillMode=process
 # Drones' sockets and live tokens outlive a restart of the host agent.
-FileDescriptorStoreMax=4096
+FileDescriptorStoreMax=1400
 UNIT
       ;;
     dockerd)
