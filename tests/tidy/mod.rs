@@ -2,6 +2,7 @@
 
 mod layers;
 mod lengths;
+mod security;
 
 use std::path::{Path, PathBuf};
 
