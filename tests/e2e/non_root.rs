@@ -163,7 +163,7 @@ fn doctor_finds_a_readable_key_and_a_wrong_configuration() {
     std::fs::write(&file, text).expect("the configuration");
     let run = agent.hatchery(&["doctor"]);
     run.code(1).complains("does not work");
-    assert!(run.stdout.contains("chmod 600"), "{}", run.report());
+    assert!(run.stdout.contains("chmod 0600"), "{}", run.report());
     std::fs::write(&file, "[limits]\nmax_dorns = 1\n").expect("the configuration");
     let run = agent.hatchery(&["doctor"]);
     run.code(1);

@@ -40,7 +40,8 @@ my $message = message($iov, $control);
 syscall($arm ? 212 : 47, fileno($c), $message, 0) == 1 or die $!;
 my $fd = (unpack("QiiiI", $control))[3];
 open(my $a, "+<&=", $fd) or die $!;
-syswrite($a, "GET /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") or die $!;
+$SIG{PIPE} = "IGNORE";
+syswrite($a, "GET /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
 my $got = ""; while (sysread($a, my $b, 65536)) { $got .= $b } print $got;
 "#;
 
@@ -77,13 +78,13 @@ fn a_connection_that_was_handed_on_is_refused_whether_it_was_used_or_not() {
         };
         lines.iter().filter(ours).count()
     };
-    for (number, mode) in ["unused", "used"].into_iter().enumerate() {
-        let answer = handed_on(&world, &drone, mode);
-        assert!(answer.starts_with("HTTP/1.1 403 "), "{mode}: {answer}");
-        assert!(!answer.contains("ghs_") && !answer.contains(&repo.name()), "{mode}: {answer}");
-        wait_until("a line in the audit log", Duration::from_secs(10), || {
-            (attested() == number + 1).then_some(())
-        });
-    }
+    let answer = handed_on(&world, &drone, "unused");
+    assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+    assert!(!answer.contains("ghs_") && !answer.contains(&repo.name()), "{answer}");
+    wait_until("a line in the audit log", Duration::from_secs(10), || {
+        (attested() == 1).then_some(())
+    });
+    // One that was used is over: a connection has one answer.
+    assert_eq!(handed_on(&world, &drone, "used"), "");
     drone.sh("git fetch -q").ok();
 }

@@ -28,6 +28,7 @@ fn a_socket_that_leaked_into_another_container_is_useless_there() {
     }
     let refused = agent.audit().into_iter().find(|line| {
         line["drone"] == drone.name()
+            && line["event"] == "attest"
             && line["reason"].as_str().is_some_and(|text| !text.is_empty())
     });
     let refused = refused.expect("a line in the audit log");
