@@ -167,7 +167,8 @@ impl Devcontainers for Machine {
         };
         run.arguments.extend(["--log-format".into(), "json".into()]);
         let docker = match (&self.hook_client, &request.runner) {
-            (Some(stand_in), Some(runner)) => {
+            // This program may have been taken away under us.
+            (Some(stand_in), Some(runner)) if stand_in.exists() => {
                 run.environment.push((env::HOOK_DOCKER, self.programs.docker.clone().into()));
                 run.environment.push((env::HOOK_RUNNER, runner.into()));
                 stand_in

@@ -155,3 +155,21 @@ pub fn project_label(drone: &DroneName) -> String {
 pub fn old_container(drone: &DroneName) -> String {
     format!("{drone}.old")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_anothers_is_not_a_drones() {
+        let drone: DroneName = "acme-web".parse().expect("a name");
+        for own in ["hatchery-acme-web", "hatchery-acme-web.state", "hatchery-acme-web.data"] {
+            assert!(is_volume_of(own, &drone), "{own}");
+        }
+        for other in ["hatchery-acme-web-2", "hatchery-acme-web-2.state", "acme-web", "hatchery-"] {
+            assert!(!is_volume_of(other, &drone), "{other}");
+        }
+        assert!(is_image_of("hatchery/acme-web:service-db", &drone));
+        assert!(!is_image_of("hatchery/acme-web-2:service-db", &drone));
+    }
+}
