@@ -8,9 +8,6 @@
 //! credentials. So each read carries its writer (`SO_PASSCRED`), and every writer of a request is
 //! attested like the connector.
 //!
-//! The connector's files may be read while its request is on the way ([`Peer::see`]): what they said
-//! counts for one request, and the proof that it still is that process comes after it all the same.
-//!
 //! Only this module makes an [`Attested`]: holding one is the proof.
 
 use std::borrow::Cow;
@@ -254,11 +251,14 @@ impl Peer {
         Ok(Attested { record, pid: self.connector.pid })
     }
 
-    /// Reads the connector's files while its request is on the way. `None` where they do not name
-    /// the drone's container: [`Peer::attest`] looks anew, and says why.
-    pub fn see(&self, record: Arc<Record>) -> Option<Seen<'_>> {
-        let verdict = self.connector.compare(record.container_id.as_deref()?);
-        verdict.is_ok().then_some(Seen { peer: self, record })
+    /// Attests one request that `writer` wrote, where that is the connector and nobody else wrote
+    /// before. `None` where it is not so, or not proven: [`Peer::attest`] looks anew, and says why.
+    pub fn attest_alone(&self, record: Arc<Record>, writer: Option<u32>) -> Option<Attested> {
+        self.is_alone(writer).then(|| self.attest(record).ok()).flatten()
+    }
+
+    fn is_alone(&self, writer: Option<u32>) -> bool {
+        writer == Some(self.connector.pid) && self.writers.is_empty() && self.refused.is_none()
     }
 
     /// Proves once more, after a wait, that who connected lives still: what it was attested as, it
@@ -289,25 +289,6 @@ fn pidfd(socket: BorrowedFd<'_>) -> Result<Option<OwnedFd>, Refusal> {
 /// The same error in the words of the other crate: nix alone has `SO_PEERPIDFD`.
 fn same(errno: nix::errno::Errno) -> Errno {
     Errno::from_raw_os_error(errno as i32)
-}
-
-/// A connector whose files name the drone's container, and that is not proven to be who connected.
-#[derive(Debug)]
-pub struct Seen<'a> {
-    peer: &'a Peer,
-    record: Arc<Record>,
-}
-
-impl Seen<'_> {
-    /// Attests one request that came after this look and that the connector alone wrote. `None`
-    /// where that is not proven: [`Peer::attest`] looks at the other writers too.
-    pub fn attest(self, writer: Option<u32>) -> Option<Attested> {
-        let Self { peer: Peer { connector, writers, refused }, record } = self;
-        let alone = writer == Some(connector.pid) && writers.is_empty() && refused.is_none();
-        // After all reads: that the connector lives proves that its pid stood for it in each.
-        let proven = alone && connector.is_alive().unwrap_or(false);
-        proven.then_some(Attested { record, pid: connector.pid })
-    }
 }
 
 /// A request that was written by processes of one drone alone.
@@ -370,22 +351,18 @@ mod tests {
     }
 
     #[test]
-    fn a_look_ahead_counts_for_the_connector_while_it_lives() {
-        let child = std::process::Command::new("sleep").arg("60").spawn();
-        let mut child = child.expect("sleep");
-        let connector = Process::open(child.id()).expect("alive");
-        let peer = Peer { connector, writers: Vec::new(), refused: None };
-        // No container here: the look itself is made to succeed.
-        let seen = || Seen { peer: &peer, record: record(Some(&"0".repeat(64))) };
-        assert!(peer.see(record(Some(&"0".repeat(64)))).is_none());
-        assert!(peer.see(record(None)).is_none());
-        assert_eq!(seen().attest(Some(child.id())).expect("attested").pid(), child.id());
-        for writer in [None, Some(0), Some(std::process::id())] {
-            assert!(seen().attest(writer).is_none(), "{writer:?}");
+    fn only_what_the_connector_alone_wrote_is_attested_as_such() {
+        let (ours, _theirs) = UnixStream::pair().expect("a pair");
+        let mut peer = Peer::of(&ours).expect("this process");
+        let own = std::process::id();
+        assert!(peer.is_alone(Some(own)));
+        for writer in [None, Some(0), Some(1), Some(own + 1)] {
+            assert!(!peer.is_alone(writer), "{writer:?}");
         }
-        child.kill().expect("kill");
-        child.wait().expect("wait");
-        assert!(seen().attest(Some(child.id())).is_none());
+        // This process is in no container.
+        assert!(peer.attest_alone(record(Some(&"0".repeat(64))), Some(own)).is_none());
+        peer.wrote(Some(1));
+        assert!(!peer.is_alone(Some(own)));
     }
 
     #[test]

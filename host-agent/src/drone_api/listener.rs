@@ -72,8 +72,7 @@ pub fn start<F: Forge>(
         turns.run();
     })?;
     Ok(async move {
-        serve(credentials, sockets, shutdown, teller).await;
-        let _ = ended.await;
+        serve(credentials, sockets, shutdown, teller, ended).await;
         if thread.join().is_err() {
             tracing::error!("the thread that answers drones failed");
         }
@@ -85,6 +84,7 @@ async fn serve<F: Forge>(
     mut sockets: mpsc::UnboundedReceiver<DroneSocket>,
     shutdown: CancellationToken,
     teller: Arc<Teller<F>>,
+    ended: oneshot::Receiver<()>,
 ) {
     let all = TaskTracker::new();
     loop {
@@ -115,6 +115,8 @@ async fn serve<F: Forge>(
         });
     }
     teller.tell(Word::End);
+    // What waited there goes on among all the others.
+    let _ = ended.await;
     all.close();
     if tokio::time::timeout(DRAIN, all.wait()).await.is_err() {
         tracing::warn!("requests of drones were still under way at the end");
@@ -257,6 +259,27 @@ mod tests {
             assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
             assert!(answer.contains("connection: close"), "{answer}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_request_may_come_later_than_its_connection() {
+        let served = served().await;
+        let ask = "GET /token HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut early = Vec::new();
+        for _ in 0..3 {
+            early.push(UnixStream::connect(&served.socket).await.expect("connect"));
+        }
+        // Answered after the others were accepted: one of them waits, two go on elsewhere.
+        assert!(exchange(&served, ask).await.starts_with("HTTP/1.1 403 "));
+        for mut stream in early {
+            stream.write_all(ask.as_bytes()).await.expect("write");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        }
+        // Who waits and hangs up leaves the place to the next.
+        drop(UnixStream::connect(&served.socket).await.expect("connect"));
+        assert!(exchange(&served, ask).await.starts_with("HTTP/1.1 403 "));
     }
 
     #[tokio::test]

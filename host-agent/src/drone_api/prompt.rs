@@ -27,7 +27,9 @@ use crate::credentials::{Credentials, Forge};
 pub enum Outcome {
     /// It got its answer, or hung up.
     Answered,
-    /// It needs a thorough look, or its request is not there yet; nothing was read.
+    /// Its request is not there yet.
+    NotYet,
+    /// It needs a thorough look; nothing was read.
     Another,
 }
 
@@ -38,19 +40,17 @@ pub fn answer<F: Forge>(
     peer: &Peer,
     stream: &UnixStream,
 ) -> Outcome {
-    // While this looks at the process its request arrives.
-    let Some(seen) = credentials.records().find(drone).and_then(|record| peer.see(record)) else {
-        return Outcome::Another;
-    };
     let mut chunk = [0; CHUNK];
     let (count, writer) = match receive(stream, &mut chunk, RecvFlags::PEEK) {
         Ok((0, _)) => return Outcome::Answered,
         Ok(peeked) => peeked,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Outcome::NotYet,
         Err(_) => return Outcome::Another,
     };
     let Some(request) = chunk.get_mut(..count) else { return Outcome::Another };
     let reply = plain_get(request).and_then(|target| {
-        let attested = seen.attest(writer)?;
+        let record = credentials.records().find(drone)?;
+        let attested = peer.attest_alone(record, writer)?;
         routes::cached(credentials, &attested, target)
     });
     let Some(reply) = reply else { return Outcome::Another };
