@@ -17,6 +17,7 @@ mod git_inside;
 mod git_new;
 mod host_agent_killed;
 mod host_agent_stopped;
+mod hundred_kills;
 mod interrupted;
 mod interrupted_classic;
 mod lists;
