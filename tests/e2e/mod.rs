@@ -21,6 +21,7 @@ mod hundred_kills;
 mod interrupted;
 mod interrupted_classic;
 mod lists;
+mod many_sockets;
 mod network;
 mod non_root;
 mod not_granted;
