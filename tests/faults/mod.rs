@@ -4,4 +4,5 @@ mod configuration;
 mod disk_full;
 mod docker_down;
 mod forge;
+mod forge_down;
 mod hooks;

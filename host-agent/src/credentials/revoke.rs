@@ -55,14 +55,16 @@ impl<F: Forge> Revoker<F> {
         self.tasks.spawn(async move {
             vault.end(&drone, &live.sha256).await;
             let reason = attempts(&*forge, &live, &stop).await;
-            // Cut off by the end of this host agent, it goes on in the next one.
-            if reason.is_none() || OffsetDateTime::now_utc() >= live.expires_at {
-                vault.remove(&drone, &live.sha256).await;
-            }
+            let over = reason.is_none() || OffsetDateTime::now_utc() >= live.expires_at;
             let mut line = Line::new(Event::Revoke, &drone).token(&live.sha256);
             line.repository = Some(live.repository_list());
             line.reason = reason;
             audit.write(line).await;
+            // Cut off by the end of this host agent, it goes on in the next one; last, so that one
+            // that is killed here says it twice and not never.
+            if over {
+                vault.remove(&drone, &live.sha256).await;
+            }
         })
     }
 }

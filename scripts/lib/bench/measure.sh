@@ -64,19 +64,24 @@ bench_gh() {
 # bench_token: beside a server that does nothing but answer, on the same machine, asked in turn by the
 # same program: what no server on this machine can go below. It listens where the drone sees it.
 bench_token() {
-  local echo=$BENCH_DIR/state/sockets/$BENCH_OWNER-b1/echo.sock socket=/run/drone-agent
-  local p50 p99 best50 best99 echo_p50 echo_p99 pid
-  "$BENCH_DIR/programs/probe" echo "$echo" &
-  pid=$!
-  bench_await test -S "$echo"
+  local place=$BENCH_DIR/state/sockets/$BENCH_OWNER-b1 socket=/run/drone-agent
+  local p50 p99 best50 best99 echo_p50 echo_p99 attested_p50 attested_p99 pids=()
+  "$BENCH_DIR/programs/probe" echo "$place/echo.sock" &
+  pids+=($!)
+  "$BENCH_ATTESTING" "$place/attested.sock" "$BENCH_DIR/state/drones/$BENCH_OWNER-b1.json" &
+  pids+=($!)
+  bench_await test -S "$place/echo.sock" -a -S "$place/attested.sock"
   {
     read -r p50 p99 best50 best99
     read -r echo_p50 echo_p99 _ _
-  } < <(in_drone /bench/probe token "$socket/agent.sock" "$socket/echo.sock")
-  kill "$pid"
-  rm "$echo"
+    read -r attested_p50 attested_p99 _ _
+  } < <(in_drone /bench/probe token "$socket/agent.sock" "$socket/echo.sock" "$socket/attested.sock")
+  kill "${pids[@]}"
+  rm "$place/echo.sock" "$place/attested.sock"
   row "GET /token, cached, p50 / p99 (median of 21 runs)" "$p50 / $p99 us (best run $best50 / $best99)" \
     "bare echo $echo_p50 / $echo_p99 us" "40 / 150 us"
+  row "attestation, in each request" "$(calc "$attested_p50 - $echo_p50") us" \
+    "an echo that attests $attested_p50 / $attested_p99 us" "-"
 }
 
 # bench_other_drone: one more, to flood from.
@@ -87,20 +92,41 @@ bench_other_drone() {
   bench_docker cp "$BENCH_DIR/programs/probe" "$(bench_container $FLOODER):/bench/probe"
 }
 
-# bench_flood: what one drone gets while the other asks without a pause.
+# bench_flood: what one drone gets while the other asks without a pause. The threads alone, without a
+# request, show what their use of the processors costs. Quiet and flooded in turn.
 bench_flood() {
-  local threads flood quiet50 quiet99 p50 p99 socket=/run/drone-agent/agent.sock
-  read -r quiet50 quiet99 _ < <(in_drone /bench/probe token $socket)
+  local threads quiet burn flood ratio
   for threads in 1 64; do
-    exec {flood}> >(in_other_drone /bench/probe flood $threads)
-    sleep 1
-    read -r p50 p99 _ < <(in_drone /bench/probe token $socket)
-    exec {flood}>&-
-    wait $!
-    row "the same while $threads threads of another drone flood" "$p50 / $p99 us" "without $quiet50 / $quiet99 us" "p99 at most doubled"
+    rm -f "$BENCH_DIR"/{quiet,burn,flood}
+    for _ in 1 2 3 4 5; do
+      in_drone /bench/probe token /run/drone-agent/agent.sock >>"$BENCH_DIR/quiet"
+      bench_beside burn "$threads" >>"$BENCH_DIR/burn"
+      bench_beside flood "$threads" >>"$BENCH_DIR/flood"
+    done
+    quiet=$(bench_medians "$BENCH_DIR/quiet")
+    burn=$(bench_medians "$BENCH_DIR/burn")
+    flood=$(bench_medians "$BENCH_DIR/flood")
+    ratio=$(calc "${flood#*/ } / ${quiet#*/ }")
+    row "the same while $threads threads of another drone flood" "$flood us, p99 x $ratio" \
+      "quiet $quiet us; while they only compute $burn us" "p99 x 2 at most"
   done
   bench_slay $FLOODER
 }
+
+# bench_beside VERB THREADS: the first drone's times while the other one's probe does that.
+bench_beside() {
+  local threads out=$BENCH_DIR/beside pid
+  rm -f "$out"
+  exec {threads}> >(in_other_drone /bench/probe "$1" "$2" >"$out")
+  pid=$!
+  bench_await grep -qs flooding "$out"
+  in_drone /bench/probe token /run/drone-agent/agent.sock
+  exec {threads}>&-
+  wait "$pid"
+}
+
+# bench_medians FILE: of its first two columns.
+bench_medians() { echo "$(cut -d' ' -f1 "$1" | median) / $(cut -d' ' -f2 "$1" | median)"; }
 
 bench_memory() {
   local pid

@@ -5,6 +5,14 @@
 BENCH_DIR=$TESTBED_RUN/bench
 BENCH_HATCHERY=$HATCHERY_ROOT/target/release/hatchery
 BENCH_OWNER=acme
+# shellcheck disable=SC2034  # used in measure.sh
+BENCH_ATTESTING=$HATCHERY_ROOT/target/release/examples/attesting_echo
+
+# bench_attesting_echo: built as the host agent is.
+bench_attesting_echo() {
+  cd "$HATCHERY_ROOT" || return
+  cargo build --locked --release -p host-agent --example attesting_echo
+}
 
 # hatchery COMMAND...: the client, in the testbed's network.
 bench_hatchery() {
@@ -58,9 +66,15 @@ bench_repos() {
   mkdir -p "$seed/.devcontainer"
   printf '{ "image": "%s" }\n' "$IMAGE_DEV" >"$seed/.devcontainer/devcontainer.json"
   for ((n = $1; n <= $2; n++)); do
-    bench_hatchery --quiet forge --data-dir "$BENCH_DIR/forge" repo create "$BENCH_OWNER/b$n" --from "$seed"
+    bench_hatchery --quiet --json forge --data-dir "$BENCH_DIR/forge" repo create "$BENCH_OWNER/b$n" \
+      --from "$seed" >"$BENCH_DIR/forge/b$n.json"
   done
 }
+
+# bench_repo_id N: its number on the forge.
+bench_repo_id() { sed -n 's/^ *"id": *\([0-9]*\).*/\1/p' "$BENCH_DIR/forge/b$1.json" | head -n 1; }
+
+bench_forge_admin() { bench_hatchery --json forge --data-dir "$BENCH_DIR/forge" admin "$@"; }
 
 bench_spawn() { bench_hatchery --quiet spawn "$BENCH_OWNER/b$1" >"$BENCH_DIR/spawn-$1.log" 2>&1; }
 bench_slay() { bench_hatchery --quiet slay --force "$BENCH_OWNER/b$1" >>"$BENCH_DIR/spawn-$1.log" 2>&1; }
