@@ -54,7 +54,7 @@ docker_link() {
   mkdir -p "$PREFIX/bin"
   atomic_dir "$PREFIX/engine" copy_tree "$1"
   for program in "$PREFIX"/engine/bin/*; do ln -sfn "$program" "$PREFIX/bin/"; done
-  ledger_add_absent "${DOCKER_PLUGINS%/*}"
+  ledger_add_absent_directories "${DOCKER_PLUGINS%/*}" "$DOCKER_PLUGINS"
   mkdir -p "$DOCKER_PLUGINS"
   for program in "$PREFIX"/engine/cli-plugins/*; do docker_link_one "$program" "$DOCKER_PLUGINS"; done
   if ! docker_in_path; then docker_link_one "$PREFIX/bin/docker" /usr/local/bin; fi
@@ -72,6 +72,7 @@ docker_start() {
   local name=dockerd
   if under_systemd && systemctl cat docker.service >/dev/null 2>&1; then
     name=docker
+    docker_not_masked
     # One that was there and did not run goes back to that.
     if ! systemctl -q is-enabled docker.service; then ledger_add docker-was disabled; fi
     if ! systemctl -q is-active docker.service; then ledger_add docker-was stopped; fi
@@ -80,6 +81,24 @@ docker_start() {
     service_start dockerd "$(command -v dockerd)"
   fi
   service_await "$name" docker_answers
+}
+
+# docker_not_masked: whoever masked a unit meant it; nothing here undoes that.
+docker_not_masked() {
+  local unit
+  for unit in docker.service docker.socket; do
+    [ "$(systemctl show -p LoadState --value "$unit")" != masked ] || fail "Docker is installed here, and $unit is masked" \
+      "if it may run: systemctl unmask docker.service docker.socket; then run this again"
+  done
+}
+
+# docker_is_ours: quickstart brought the engine, so that --uninstall takes it along with its data.
+docker_is_ours() { ledger_has path /var/lib/docker; }
+
+# docker_foreign: containers and volumes that Hatchery did not make.
+docker_foreign() {
+  docker ps -a --format '{{.Names}} {{.Label "hatchery.managed"}}' | awk '$2 != "true" { print "container " $1 }'
+  comm -23 <(docker volume ls -q | sort) <(docker volume ls -q --filter label=hatchery.managed=true | sort) | sed 's/^/volume /'
 }
 
 # docker_bridge_address: of the host on Docker's default bridge, where drones reach the local forge.
