@@ -22,6 +22,14 @@ fail() {
   exit 1
 }
 
+# need_root WHY: a fresh Debian may have no sudo.
+need_root() {
+  local hint='run it as root: su -'
+  if [ "$(id -u)" -eq 0 ]; then return; fi
+  if command -v sudo >/dev/null; then hint="sudo $0"; fi
+  fail "$1, so it needs root" "$hint"
+}
+
 now_ms() { local t=${EPOCHREALTIME/[.,]/}; echo $((t / 1000)); }
 
 # seconds_since MS: elapsed time as "12.3 s".
