@@ -76,6 +76,8 @@ docker_start() {
     # One that was there and did not run goes back to that.
     if ! systemctl -q is-enabled docker.service; then ledger_add docker-was disabled; fi
     if ! systemctl -q is-active docker.service; then ledger_add docker-was stopped; fi
+    # One that failed too often (without iptables, say) is not started again before this.
+    systemctl reset-failed docker.service docker.socket 2>/dev/null || true
     systemctl enable --now docker.service
   else
     service_start dockerd "$(command -v dockerd)"
