@@ -8,18 +8,37 @@ DOCKER_BUILDKIT_SINCE=23.0
 
 docker_answers() { curl -fsS -m 5 -o /dev/null --unix-socket "$DOCKER_SOCKET" http://docker/_ping 2>/dev/null; }
 
-docker_ready() { docker_answers && docker_in_path; }
+docker_ready() { docker_answers && ! docker_is_podman && docker_in_path; }
+
+docker_is_podman() { curl -sS -m 5 -D - -o /dev/null --unix-socket "$DOCKER_SOCKET" http://docker/_ping 2>/dev/null | grep -qi '^libpod'; }
+
+# docker_usable: what answers in Docker's place, and cannot do its work.
+docker_usable() {
+  if docker_is_podman; then
+    fail "Podman answers on $DOCKER_SOCKET, and drones need Docker Engine" "apt-get remove podman-docker, or systemctl disable --now podman.socket; then run this again"
+  fi
+  if [ -x /snap/bin/docker ] && ! docker_in_path; then
+    fail "Docker is installed as a snap, which does not see most of this machine's files" "snap remove docker (its containers go, too), then run this again"
+  fi
+}
 
 # docker_in_path: of a user, who does not have $PREFIX/bin in it.
 docker_in_path() { env PATH="${SERVICE_PATH#*:}" sh -c 'command -v docker'; }
 
 docker_install() {
+  docker_usable
   # The engine makes these by itself.
   ledger_add_absent /var/lib/docker /var/lib/containerd /opt/containerd /etc/cni
   if ! grep -q '^docker:' /etc/group; then ledger_add group docker; fi
   if ! docker_answers && ! command -v dockerd; then docker_install_engine; fi
   if ! docker_in_path; then
-    if available docker-cli; then apt_install docker-cli; else docker_link "$(engine_home)"; fi
+    apt_refresh
+    if available docker-cli; then
+      apt_install docker-cli
+    else
+      if ! engine_unpacked; then engine_unpack; fi
+      docker_link "$(engine_home)"
+    fi
   fi
   if docker_answers; then return; fi
   docker_start
