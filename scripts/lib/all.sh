@@ -31,6 +31,8 @@ lib=$(dirname "${BASH_SOURCE[0]}")
 . "$lib/build.sh"
 # shellcheck source=services.sh
 . "$lib/services.sh"
+# shellcheck source=units.sh
+. "$lib/units.sh"
 # shellcheck source=docker.sh
 . "$lib/docker.sh"
 # shellcheck source=install.sh

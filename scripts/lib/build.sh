@@ -22,6 +22,11 @@ build_drone_agent() {
   mv "$bin.new" "$bin"
 }
 
+build_drone_agents() {
+  local machine
+  for machine in "${MUSL_MACHINES[@]}"; do build_drone_agent "$machine"; done
+}
+
 # check_drone_agent MACHINE FILE: static, stripped and small, or it must not go into a container.
 check_drone_agent() {
   local machine=$1 bin=$2 kind size
@@ -38,17 +43,32 @@ check_drone_agent() {
 
 # build_all PROFILE: `release` or `debug`, each part a step. HATCHERY_PREBUILT=1 takes what is there.
 build_all() {
-  local profile=$1 machine arguments=()
-  if [ "${HATCHERY_PREBUILT:-}" = 1 ] && [ -x "$HATCHERY_ROOT/target/$profile/hatchery" ] && [ -d "$FEATURE/bin" ]; then
+  build_tools "$1"
+  build_programs "$1"
+}
+
+build_was_handed_in() {
+  [ "${HATCHERY_PREBUILT:-}" = 1 ] && [ -x "$HATCHERY_ROOT/target/$1/hatchery" ] && [ -d "$FEATURE/bin" ]
+}
+
+# build_tools PROFILE: what compiles.
+build_tools() {
+  if build_was_handed_in "$1"; then return; fi
+  ensure "Rust $(rust_wanted) or newer" rust_ready rust_install
+  ensure "musl targets" musl_ready musl_install
+  command -v file >/dev/null || step "file" apt_install file
+}
+
+# build_programs PROFILE
+build_programs() {
+  local profile=$1 arguments=()
+  if build_was_handed_in "$profile"; then
     note "programs as they were built: target/$profile, ${FEATURE#"$HATCHERY_ROOT"/}/bin"
     return
   fi
   if [ "$profile" = release ]; then arguments=(--release); fi
-  ensure "Rust $(rust_wanted) or newer" rust_ready rust_install
-  ensure "musl targets" musl_ready musl_install
-  command -v file >/dev/null || step "file" apt_install file
+  # The linker of the one leaves a core to the others.
+  beside "drone-agent for ${MUSL_MACHINES[*]}" build_drone_agents
   step "hatchery ($profile)" build_hatchery "${arguments[@]}"
-  for machine in "${MUSL_MACHINES[@]}"; do
-    step "drone-agent for $machine" build_drone_agent "$machine"
-  done
+  joined "drone-agent for ${MUSL_MACHINES[*]}"
 }

@@ -37,10 +37,13 @@ new_fill() {
 # debian_root SUITE ROOT PACKAGES: a minimal Debian with these (comma between them); as root,
 # because debootstrap makes devices and owners.
 debian_root() {
+  local script=()
   [ "$(id -u)" -eq 0 ] || fail "a Debian image can only be made by root"
   apt_install debootstrap
   [ -r "$DEBIAN_KEYRING" ] || apt_install debian-archive-keyring
-  debootstrap --variant=minbase --keyring="$DEBIAN_KEYRING" --include="$3" "$1" "$2" "$(debian_mirror '/debian/?$')"
+  # An older debootstrap does not know a newer suite's name; all of Debian's are made alike.
+  if [ ! -e "/usr/share/debootstrap/scripts/$1" ]; then script=(/usr/share/debootstrap/scripts/sid); fi
+  debootstrap --variant=minbase --keyring="$DEBIAN_KEYRING" --include="$3" "$1" "$2" "$(debian_mirror '/debian/?$')" "${script[@]}"
   # Host keys are each machine's own; lists and packages would only be carried around.
   rm -rf "$2"/etc/ssh/ssh_host_* "$2"/var/cache/apt/archives/*.deb "$2"/var/lib/apt/lists/* "$2"/usr/share/{doc,man,locale}/*
 }

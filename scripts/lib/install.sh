@@ -33,9 +33,14 @@ install_tools() {
   install_tool devcontainer "$(devcontainer_command)"
 }
 
-# install_tool NAME FOUND: what lies in the cache is copied, to stay when the cache is deleted.
+# install_tool NAME FOUND: what lies in the cache is copied, to stay when the cache is deleted; so is
+# what lies in a home directory (Node by nvm).
 install_tool() {
   local name=$1 found=$2 home
+  if [[ $found != "$HATCHERY_CACHE"/* ]] && in_a_home "$found"; then
+    install_changed "$(readlink -f "$found")" "$PREFIX/bin/$name"
+    return
+  fi
   if [ "$(PATH=$SERVICE_PATH command -v "$name")" = "$found" ]; then return; fi
   if [[ $found == "$HATCHERY_CACHE"/* ]]; then
     home=${found%/node_modules/*}
@@ -45,8 +50,15 @@ install_tool() {
   ln -sfn "$found" "$PREFIX/bin/$name"
 }
 
+# tool_serves NAME: services find it.
+tool_serves() {
+  local found
+  found=$(PATH=$SERVICE_PATH command -v "$1") && ! in_a_home "$found"
+}
+
 tools_installed() {
-  version_at_least "$(env PATH="$SERVICE_PATH" node --version | tr -d v)" "$NODE_WANTED" &&
+  tool_serves node && tool_serves devcontainer &&
+    version_at_least "$(env PATH="$SERVICE_PATH" node --version | tr -d v)" "$NODE_WANTED" &&
     version_at_least "$(env PATH="$SERVICE_PATH" devcontainer --version)" "$DEVCONTAINER_VERSION"
 }
 
@@ -56,7 +68,7 @@ install_config() {
   directory=$(dirname "$CONFIG_FILE")
   text=$(config_text "$(docker_bridge_address)" "$FORGE_DATA" "$(forge_client_id)")
   if [ -f "$CONFIG_FILE" ] && [ "$(cat "$CONFIG_FILE")" = "$text" ]; then return; fi
-  ledger_add_absent "$directory"
+  ledger_add_absent_directories "$directory"
   mkdir -p "$directory"
   ledger_add path "$CONFIG_FILE"
   ledger_add path "$directory/seal.key"

@@ -25,6 +25,12 @@ ledger_add_absent() {
   for path; do if [ ! -e "$path" ]; then ledger_add path "$path"; fi; done
 }
 
+# ledger_add_absent_directories PATH...: the same for those that others use too; they go when they are empty.
+ledger_add_absent_directories() {
+  local path
+  for path; do if [ ! -e "$path" ]; then ledger_add directory "$path"; fi; done
+}
+
 ledger_has() { [ -f "$HATCHERY_LEDGER" ] && grep -qxF -- "$1"$'\t'"$2" "$HATCHERY_LEDGER"; }
 
 # ledger_of KIND: its values, newest first.

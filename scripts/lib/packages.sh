@@ -2,7 +2,7 @@
 # Packages of the running distribution (installed) and of other Debian suites or architectures
 # (downloaded and unpacked only). Everything is verified by apt against the signed Release files.
 
-APT=(apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+APT=(apt-get -y -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 -o Acquire::http::Timeout=30)
 DEBIAN_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 installed() { [ "$(dpkg-query -Wf '${db:Status-Abbrev}' "$1" 2>/dev/null)" = 'ii ' ]; }
@@ -40,25 +40,56 @@ apt_install() {
   if [ ${#wanted[@]} -eq 0 ]; then return; fi
   [ "$(id -u)" -eq 0 ] || fail "packages are missing: ${wanted[*]}" "run as root, or: sudo apt-get install ${wanted[*]}"
   apt_refresh
-  # What an interrupted run left half configured would stop apt.
-  dpkg --configure -a
+  apt_knows "${wanted[@]}"
+  dpkg_repair
   "${APT[@]}" -s --no-install-recommends install "${wanted[@]}" | sed -n 's/^Inst \([^ ]*\) (.*/\1/p' | ledger_add_all package
-  "${APT[@]}" --no-install-recommends install "${wanted[@]}"
+  # Never at the price of something that is there (containerd.io, or another vendor's Node).
+  "${APT[@]}" --no-install-recommends --no-remove install "${wanted[@]}"
+}
+
+# apt_knows PACKAGE...
+apt_knows() {
+  local package unknown=()
+  for package; do available "$package" || unknown+=("$package"); done
+  [ ${#unknown[@]} -eq 0 ] || fail "apt knows no package ${unknown[*]}" \
+    "see /etc/apt/sources.list*; Ubuntu has many of them in 'universe': add-apt-repository universe"
+}
+
+# dpkg_repair: what an interrupted run left half installed would stop apt. A machine's own upgrades may
+# hold dpkg's lock meanwhile, for which apt waits and dpkg does not.
+dpkg_repair() {
+  local deadline=$((SECONDS + 300)) said
+  if [ -z "$(dpkg --audit)" ] && [ -z "$(find /var/lib/dpkg/updates -type f -print -quit)" ]; then return; fi
+  until said=$(dpkg --configure -a 2>&1); do
+    printf '%s\n' "$said"
+    if ! grep -q 'lock' <<<"$said"; then
+      "${APT[@]}" --no-install-recommends --fix-broken install
+      return
+    fi
+    [ $SECONDS -lt $deadline ] || fail "another program holds dpkg's lock" "wait until it ends (ps -e | grep -E 'apt|dpkg|unattended'), then run this again"
+    sleep 5
+  done
+  printf '%s\n' "$said"
 }
 
 # available PACKAGE: the running distribution has it.
 available() { [ -n "$(apt-cache policy "$1" 2>/dev/null | sed -n 's/^  Candidate: \([^(].*\)/\1/p')" ]; }
 
 # debian_mirror PATTERN [SUFFIX]: where this machine gets Debian from; elsewhere (Ubuntu) where
-# debootstrap does, with SUFFIX behind it.
+# debootstrap does, with SUFFIX behind it. HATCHERY_DEBIAN_MIRROR goes before both.
 debian_mirror() {
   local uri=
-  if [ "$(os_field ID)" = debian ]; then
+  if [ -n "${HATCHERY_DEBIAN_MIRROR:-}" ]; then
+    uri=$HATCHERY_DEBIAN_MIRROR${2:-}
+  elif [ "$(os_field ID)" = debian ]; then
     uri=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -E "$1" | head -n 1) || true
   fi
   if [ -z "$uri" ]; then
     command -v debootstrap >/dev/null || apt_install debootstrap >&2
-    uri=$(sed -n 's/^DEF_MIRROR="\(.*\)"$/\1/p' "$(command -v debootstrap)")${2:-}
+    # A distribution's own debootstrap may have another default, beside Debian's by https.
+    uri=$(sed -n 's|^DEF_[A-Z_]*MIRROR="\(http[^"]*/debian\)/*"$|\1|p' "$(command -v debootstrap)" | head -n 1)
+    [ -n "$uri" ] || fail "debootstrap names no mirror of Debian" "name one by HATCHERY_DEBIAN_MIRROR"
+    uri=$uri${2:-}
   fi
   printf '%s\n' "$uri"
 }

@@ -11,10 +11,16 @@ HATCHERY_CACHE=${HATCHERY_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hatche
 HATCHERY_STEP_LOGS=${HATCHERY_STEP_LOGS:-$HATCHERY_CACHE/logs}
 
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+# LANGUAGE goes before LC_ALL where programs' words are read; and what is installed is for everybody.
+unset LANGUAGE
+umask 022
 # Set when this very run makes the cache, so that quickstart may take it back.
 HATCHERY_CACHE_NEW=
 if [ ! -d "$HATCHERY_CACHE" ]; then HATCHERY_CACHE_NEW=1; fi
-mkdir -p "$HATCHERY_CACHE" "$HATCHERY_STEP_LOGS"
+if ! mkdir -p "$HATCHERY_CACHE" "$HATCHERY_STEP_LOGS"; then
+  printf 'error: downloads and logs cannot go to %s\n\nhint: name another place by HATCHERY_CACHE, or run this as root\n' "$HATCHERY_CACHE" >&2
+  exit 1
+fi
 export HATCHERY_ROOT HATCHERY_CACHE HATCHERY_CACHE_NEW HATCHERY_STEP_LOGS
 
 # build_machine: the architecture as the kernel and Rust name it.
@@ -34,6 +40,9 @@ os_field() { sed -n "s/^$1=\"\\{0,1\\}\\([^\"]*\\)\"\\{0,1\\}$/\\1/p" /etc/os-re
 
 # version_at_least HAVE WANT: compares dotted versions.
 version_at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+
+# in_a_home FILE: the host agent's unit sees no home directory.
+in_a_home() { [[ $(readlink -f "$1") == @(/home|/root|/run/user)/* ]]; }
 
 # copy_tree FROM TO: everything in FROM, into the directory TO.
 copy_tree() { cp -a "$1/." "$2/"; }

@@ -9,6 +9,10 @@ if [ -n "$SAY_TTY" ] && [ -z "${NO_COLOR:-}" ]; then
 fi
 # Process group of the step under way; ended when the script is interrupted.
 SAY_RUNNING=
+# Steps that go on beside it, by their titles: process group, start and log.
+declare -A BESIDE_PID BESIDE_STARTED
+# Less memory free than this, in MiB: one at a time. The linker alone takes half of it.
+BESIDE_MEMORY=3000
 
 say() { printf '%s\n' "$*"; }
 title() { printf '%s%s%s\n' "$SAY_BOLD" "$*" "$SAY_OFF"; }
@@ -20,6 +24,14 @@ fail() {
   printf '%serror:%s %s\n' "$SAY_RED" "$SAY_OFF" "$1" >&2
   if [ $# -gt 1 ]; then hint "$2"; fi
   exit 1
+}
+
+# need_root WHY: a fresh Debian may have no sudo.
+need_root() {
+  local hint='run it as root: su -'
+  if [ "$(id -u)" -eq 0 ]; then return; fi
+  if command -v sudo >/dev/null; then hint="sudo $0"; fi
+  fail "$1, so it needs root" "$hint"
 }
 
 now_ms() { local t=${EPOCHREALTIME/[.,]/}; echo $((t / 1000)); }
@@ -34,10 +46,19 @@ seconds_since() {
 # sets reaches the caller. Ends the script when it fails. Never call it inside a condition: bash
 # then ignores errexit inside COMMAND.
 step() {
-  local title=$1 started log status=0
+  local title=$1 started
   shift
   started=$(now_ms)
-  log="$HATCHERY_STEP_LOGS/$(printf '%s' "$title" | tr -cs 'A-Za-z0-9' '-').log"
+  step_start "$(step_log "$title")" "$@"
+  step_end "$title" "$started"
+}
+
+step_log() { echo "$HATCHERY_STEP_LOGS/$(printf '%s' "$1" | tr -cs 'A-Za-z0-9' '-').log"; }
+
+# step_start LOG COMMAND...
+step_start() {
+  local log=$1
+  shift
   # A process group of its own, so that an interrupt ends the step with all its children.
   set -m
   (
@@ -46,6 +67,12 @@ step() {
   ) </dev/null >"$log" 2>&1 &
   SAY_RUNNING=$!
   set +m
+}
+
+# step_end TITLE STARTED: what was started last, to its end.
+step_end() {
+  local title=$1 started=$2 log status=0
+  log=$(step_log "$title")
   step_watch "$title" "$started" "$log"
   wait "$SAY_RUNNING" || status=$?
   SAY_RUNNING=
@@ -55,6 +82,7 @@ step() {
     return
   fi
   printf '  %s✗%s %-34s %s\n' "$SAY_RED" "$SAY_OFF" "$title" "$(seconds_since "$started")"
+  steps_stop
   tail -n 30 "$log" | sed 's/^/    /' >&2
   fail "the step '$title' failed" "its whole output is in $log; run the same command again once the cause is gone"
 }
@@ -76,6 +104,30 @@ step_watch() {
   done
 }
 
+# beside TITLE COMMAND...: a step that goes on while others run, until `joined TITLE`.
+beside() {
+  local title=$1 free
+  free=$(awk '$1 == "MemAvailable:" { print int($2 / 1024) }' /proc/meminfo)
+  if [ "${free:-0}" -lt "$BESIDE_MEMORY" ]; then
+    step "$@"
+    return
+  fi
+  shift
+  BESIDE_STARTED[$title]=$(now_ms)
+  step_start "$(step_log "$title")" "$@"
+  BESIDE_PID[$title]=$SAY_RUNNING
+  SAY_RUNNING=
+}
+
+# joined TITLE: to its end; nothing if it has never gone beside.
+joined() {
+  local title=$1
+  if [ -z "${BESIDE_PID[$title]:-}" ]; then return; fi
+  SAY_RUNNING=${BESIDE_PID[$title]}
+  unset "BESIDE_PID[$title]"
+  step_end "$title" "${BESIDE_STARTED[$title]}"
+}
+
 # ensure TITLE CHECK COMMAND...: a step that is left out when CHECK says it is right already.
 ensure() {
   local title=$1 check=$2
@@ -89,9 +141,14 @@ ensure() {
   fi
 }
 
-# The step's children go when the script does.
+# steps_stop: with their children.
+steps_stop() {
+  local pid
+  for pid in $SAY_RUNNING "${BESIDE_PID[@]}"; do kill -TERM -- "-$pid" 2>/dev/null || true; done
+}
+
 say_interrupted() {
-  if [ -n "$SAY_RUNNING" ]; then kill -TERM -- "-$SAY_RUNNING" 2>/dev/null || true; fi
+  steps_stop
   printf '\n' >&2
   fail "interrupted" "run the same command again: it goes on where it stopped"
 }

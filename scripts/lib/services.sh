@@ -14,7 +14,8 @@ under_systemd() { [ -d /run/systemd/system ]; }
 service_start() {
   local name=$1
   shift
-  service_stop "$name"
+  # The host agent hands its sockets and tokens on when it is restarted, not when it is stopped.
+  if [ "$name" != hatchery ] || ! under_systemd; then service_stop "$name"; fi
   ledger_add service "$name"
   mkdir -p "$SERVICE_LOGS"
   ledger_add path "$SERVICE_LOGS"
@@ -24,6 +25,11 @@ service_start() {
 service_start_unit() {
   local name=$1 unit=/etc/systemd/system/$1.service
   shift
+  if [ "$name" = hatchery ]; then
+    units_install_quickstart
+    units_start --no-block
+    return
+  fi
   unit_text "$name" "$@" >"$unit"
   ledger_add path "$unit"
   systemctl daemon-reload
@@ -57,26 +63,12 @@ UNIT
 }
 
 unit_after() {
-  case $1 in
-    dockerd) ;;
-    hatchery) echo ' docker.service dockerd.service hatchery-forge.service' ;;
-    *) echo ' docker.service dockerd.service' ;;
-  esac
+  if [ "$1" != dockerd ]; then echo ' docker.service dockerd.service'; fi
 }
 
 # unit_service NAME: what this one needs beside the rest.
 unit_service() {
   case $1 in
-    hatchery)
-      cat <<'UNIT'
-Type=notify
-ExecReload=/bin/kill -HUP $MAINPID
-# It ends what it started; drones are Docker's, and stay.
-KillMode=process
-# Drones' sockets and live tokens outlive a restart of the host agent.
-FileDescriptorStoreMax=1400
-UNIT
-      ;;
     dockerd)
       # As Debian's own unit has it.
       cat <<'UNIT'
@@ -129,7 +121,7 @@ service_stop() {
   local name=$1 pid deadline=$((SECONDS + SERVICE_START_LIMIT))
   pid=$(service_pid "$name")
   if under_systemd; then
-    systemctl disable --now "$name.service" 2>/dev/null || true
+    if [ "$name" = hatchery ]; then units_stop; else systemctl disable --now "$name.service" 2>/dev/null || true; fi
     return
   fi
   if [ -z "$pid" ]; then return; fi

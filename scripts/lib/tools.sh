@@ -31,7 +31,7 @@ devcontainer_home() { echo "$HATCHERY_CACHE/devcontainer-$DEVCONTAINER_VERSION";
 # devcontainer_command: the CLI that is there and new enough, else ours.
 devcontainer_command() {
   local found
-  if found=$(command -v devcontainer) && version_at_least "$(devcontainer --version 2>/dev/null)" "$DEVCONTAINER_VERSION"; then
+  if found=$(command -v devcontainer) && ! in_a_home "$found" && version_at_least "$(devcontainer --version 2>/dev/null)" "$DEVCONTAINER_VERSION"; then
     echo "$found"
   else
     echo "$(devcontainer_home)/node_modules/.bin/devcontainer"

@@ -2,6 +2,7 @@
 # Takes back what the ledger says quickstart made, newest first, and nothing else.
 
 uninstall_all() {
+  uninstall_docker_answers
   uninstall_drones
   step "services" uninstall_services
   if [ -n "$(ledger_of package)" ]; then uninstall_packages; fi
@@ -10,13 +11,25 @@ uninstall_all() {
   rm -rf "$(dirname "$HATCHERY_LEDGER")"
 }
 
+# uninstall_docker_answers: a drone is taken back by Docker only. One that stands still is started;
+# where Docker has been taken away since, there is nothing to ask.
+uninstall_docker_answers() {
+  if docker_answers || ! command -v dockerd >/dev/null; then return; fi
+  step "Docker Engine" docker_start
+}
+
 # uninstall_drones: the sample's; others may hold somebody's work, so they are named and kept.
 uninstall_drones() {
   local others
-  if ! docker_answers 2>/dev/null; then return; fi
+  if ! docker_answers; then return; fi
   others=$(docker ps -a --filter label=hatchery.managed=true --format '{{.Label "hatchery.repo"}}' | grep -vxF "$SAMPLE" | sort -u) || true
   [ -z "$others" ] || fail "these drones are not quickstart's: $(tr '\n' ' ' <<<"$others")" \
     "save their work and 'hatchery slay' them, then run this again"
+  if docker_is_ours; then
+    others=$(docker_foreign | paste -sd, | sed 's/,/, /g')
+    [ -z "$others" ] || fail "quickstart installed Docker and would take it back, but others use it: $others" \
+      "save what they hold and remove them (docker rm, docker volume rm), then run this again"
+  fi
   step "drone $SAMPLE" uninstall_sample
 }
 
@@ -75,6 +88,9 @@ uninstall_paths() {
     if mountpoint -q "$path"; then umount -l "$path"; fi
     rm -rf -- "$path"
   done < <(ledger_of path)
+  while IFS= read -r path; do
+    if [ -d "$path" ]; then rmdir --ignore-fail-on-non-empty "$path"; fi
+  done < <(ledger_of directory)
   if under_systemd; then systemctl daemon-reload; fi
 }
 
