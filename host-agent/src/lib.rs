@@ -13,6 +13,8 @@ pub mod control;
 pub mod credentials;
 pub mod doctor;
 pub mod drone_api;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod lifecycle;
 pub mod policy;
 pub mod records;

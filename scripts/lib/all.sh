@@ -27,6 +27,8 @@ lib=$(dirname "${BASH_SOURCE[0]}")
 . "$lib/lint.sh"
 # shellcheck source=stages.sh
 . "$lib/stages.sh"
+# shellcheck source=fuzz.sh
+. "$lib/fuzz.sh"
 # shellcheck source=build.sh
 . "$lib/build.sh"
 # shellcheck source=services.sh

@@ -104,7 +104,11 @@ impl RepoName {
     }
 
     fn from_parts(owner: &str, repo: &str) -> Result<Self, RepoParseError> {
-        let repo = repo.strip_suffix(".git").unwrap_or(repo);
+        let repo = without_git(repo).unwrap_or(repo);
+        // A second one would be gone once the name is shown and read again.
+        if without_git(repo).is_some() {
+            return Err(RepoParseError::Part { part: repo.to_owned() });
+        }
         for part in [owner, repo] {
             let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
             if matches!(part, "" | "." | "..") || part.len() > PART_MAX || !part.bytes().all(legal)
@@ -114,6 +118,12 @@ impl RepoName {
         }
         Ok(Self { owner: owner.to_owned(), repo: repo.to_owned() })
     }
+}
+
+/// `name` without the `.git` at its end, in any case as forges have it; `None`: it has none.
+fn without_git(name: &str) -> Option<&str> {
+    let (rest, end) = name.split_at_checked(name.len().checked_sub(".git".len())?)?;
+    end.eq_ignore_ascii_case(".git").then_some(rest)
 }
 
 impl FromStr for RepoName {
@@ -241,6 +251,7 @@ mod tests {
         for text in [
             "ACME/Web",
             "acme/web.git",
+            "acme/web.GIT",
             "github.com/acme/web",
             "GitHub.com/acme/web",
             "https://github.com/acme/web",
@@ -262,6 +273,8 @@ mod tests {
             "acme/..",
             "./web",
             "acme/.git",
+            "acme/web.git.git",
+            "acme/web.git.GIT",
             "a/b/c/d",
             "a//b",
             "a/we%62",

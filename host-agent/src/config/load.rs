@@ -68,7 +68,12 @@ pub fn load(file: Option<&Path>, locations: &Locations<'_>) -> Result<Config, Co
     }
 }
 
-fn parse(text: &str, path: &Path, locations: &Locations<'_>) -> Result<Config, ConfigError> {
+/// Checks the whole of `text`, the content of the file at `path`.
+pub(crate) fn parse(
+    text: &str,
+    path: &Path,
+    locations: &Locations<'_>,
+) -> Result<Config, ConfigError> {
     let problems = Problems::new(text);
     let (document, syntax) = DeTable::parse_recoverable(text);
     for error in &syntax {

@@ -19,6 +19,7 @@ mod valid;
 mod values;
 
 pub use live::Live;
+pub(crate) use load::parse;
 pub use load::{ConfigError, load};
 pub use paths::Locations;
 pub use pattern::matches_repository;

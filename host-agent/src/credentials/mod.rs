@@ -8,7 +8,7 @@ pub mod audit;
 mod broker;
 mod budget;
 mod cache;
-mod cgroup;
+pub(crate) mod cgroup;
 pub mod forge;
 pub(crate) mod grants;
 mod installations;

@@ -16,11 +16,11 @@
 
 mod listener;
 mod problem;
-mod prompt;
-mod query;
+pub(crate) mod prompt;
+pub(crate) mod query;
 mod routes;
 mod stream;
-mod thorough;
+pub(crate) mod thorough;
 mod turns;
 
 pub use listener::start;

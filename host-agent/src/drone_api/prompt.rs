@@ -61,7 +61,7 @@ pub fn answer<F: Forge>(
 }
 
 /// The target of a request that is there as a whole, and is nothing but a `GET` without a body.
-fn plain_get(request: &[u8]) -> Option<&str> {
+pub fn plain_get(request: &[u8]) -> Option<&str> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut parsed = httparse::Request::new(&mut headers);
     let whole = parsed.parse(request).ok()? == httparse::Status::Complete(request.len());

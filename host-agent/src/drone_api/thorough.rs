@@ -47,13 +47,7 @@ pub async fn serve<F: Forge>(
             return tracing::warn!(drone = %server.drone, %error, "cannot serve a connection");
         }
     };
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(HEAD_MAX)
-        .max_headers(HEADERS_MAX)
-        .keep_alive(false)
-        .serve_connection(stream, answering(Arc::clone(&server), peer));
+    let serving = reading().serve_connection(stream, answering(Arc::clone(&server), peer));
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = &mut serving => ended,
@@ -67,6 +61,18 @@ pub async fn serve<F: Forge>(
     if let Err(error) = ended {
         tracing::debug!(drone = %server.drone, %error, "a connection ended badly");
     }
+}
+
+/// How hyper reads a drone's request: one a connection, within limits.
+pub fn reading() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(HEAD_MAX)
+        .max_headers(HEADERS_MAX)
+        .keep_alive(false);
+    builder
 }
 
 /// What hyper calls with the request of a connection.
