@@ -1,12 +1,13 @@
 //! From git's question to an answer: one round trip to the host agent where all is well.
 
+use hatchery_protocol::RepoName;
 use hatchery_protocol::wire::{TokenReply, problem};
 
 use crate::client::{AskError, HostAgent, TokenAsk};
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 use super::request::{Authority, Request};
-use super::{answer, lfs};
+use super::{ancestors, answer, lfs, workflows};
 
 /// What git is told.
 pub(super) enum Outcome {
@@ -35,9 +36,15 @@ pub(super) fn for_credential(host_agent: &HostAgent, request: &Request) -> Outco
         // A throttled or failed report is no reason to give up: the next token may be another.
         let _ = host_agent.token_rejected(hash.clone());
     }
-    let ask = TokenAsk { repos, min_valid: lfs::is_asking().then_some(lfs::MIN_VALID) };
+    let ancestors = ancestors::all();
+    let long = lfs::is_asking(&ancestors).then_some(lfs::MIN_VALID);
+    let ask = TokenAsk { repos, min_valid: long };
     match host_agent.token(&ask) {
         Ok(reply) if is_for(host_agent, &authority, &reply) => {
+            // Once for each push: not again where the forge took the token not at once.
+            if request.rejected.is_none() && workflows::are_pushed_in_vain(&reply, &ancestors) {
+                tell_how_to_push_workflows(host_agent, ask.repos.first());
+            }
             Outcome::Answer(answer::text(&reply, request))
         }
         Ok(_) | Err(AskError::Absent { .. }) => Outcome::StepAside,
@@ -47,6 +54,13 @@ pub(super) fn for_credential(host_agent: &HostAgent, request: &Request) -> Outco
             refuse_if_ours(host_agent, &authority, failure)
         }
         Err(error) => Outcome::Refuse(error.into()),
+    }
+}
+
+/// On stderr, which git leaves to the person. Without the drone's name there is no command to show.
+fn tell_how_to_push_workflows(host_agent: &HostAgent, repo: Option<&RepoName>) {
+    if let Ok(identity) = host_agent.identity() {
+        report::note(&workflows::hint(&identity, repo));
     }
 }
 

@@ -5,10 +5,12 @@
 //! `GIT_ASKPASS` answers with another identity; whatever is not ours is left to the next helper in
 //! silence. Source: gitcredentials(7), git-credential(1).
 
+mod ancestors;
 mod answer;
 mod ask;
 mod lfs;
 mod request;
+mod workflows;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};

@@ -75,6 +75,8 @@ pub(super) struct Call {
     pub(super) host: Option<String>,
     /// `-H`, `--head` of `pr create`.
     pub(super) head: Option<String>,
+    /// `-f head_repo=` of `api`: the repository that a new pull request's branch is in.
+    pub(super) head_repo: Option<String>,
     watches: bool,
     wants_help: bool,
 }
@@ -108,6 +110,7 @@ impl Call {
             "repo" => self.repo = value,
             "hostname" => self.host = value,
             "head" => self.head = value,
+            "field" | "raw-field" => self.take_field(value.as_deref()),
             "watch" => self.watches = value.as_deref() != Some("false"),
             "help" | "version" => self.wants_help = true,
             _ => {}
@@ -130,7 +133,14 @@ impl Call {
         match (letter, self.command()) {
             ('R', _) => self.repo = value,
             ('H', ("pr", "create" | "new")) => self.head = value,
+            ('f' | 'F', ("api", _)) => self.take_field(value.as_deref()),
             _ => {}
+        }
+    }
+
+    fn take_field(&mut self, field: Option<&str>) {
+        if let Some(repo) = field.and_then(|field| field.strip_prefix("head_repo=")) {
+            self.head_repo = Some(repo.to_owned());
         }
     }
 
@@ -209,6 +219,10 @@ mod tests {
         assert_eq!(create.words, ["pr", "create"]);
         let api = call("api -H Accept:x -X POST -f a=b repos/acme/web/issues");
         assert_eq!(api.words, ["api", "repos/acme/web/issues"]);
+        for field in ["-f head_repo=x", "-Fhead_repo=x", "--raw-field head_repo=x"] {
+            let api = call(&format!("api repos/acme/web/pulls {field} -f head=fix"));
+            assert_eq!(api.head_repo.as_deref(), Some("x"), "{field}");
+        }
         assert_eq!(call("pr comment -- -R x").words, ["pr", "comment", "-R", "x"]);
     }
 

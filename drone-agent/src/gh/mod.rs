@@ -15,10 +15,11 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use hatchery_protocol::RepoName;
 use hatchery_protocol::wire::problem;
 
 use crate::client::{AskError, HostAgent, TokenAsk};
-use crate::report::Failure;
+use crate::report::{self, Failure};
 
 use auth::Auth;
 use call::Call;
@@ -56,9 +57,27 @@ pub fn run(args: Vec<OsString>) -> Result<ExitCode, Failure> {
         Target::Elsewhere => return Err(program::become_gh(&args, None)),
         Target::Repos(repos) => repos,
     };
+    if let Some(note) = of_one_owner(&call, &repos) {
+        report::note(&note);
+    }
     let ask = TokenAsk { repos, min_valid: call.is_long().then_some(LONG_CALL) };
     let reply = host_agent.token(&ask).map_err(failed)?;
     Err(program::become_gh(&args, Some(&reply)))
+}
+
+/// Said before `gh pr create` runs across two repositories of one owner. gh (2.96 and before) names
+/// the head by its owner alone, which GitHub takes for the base itself.
+/// Source: cli/cli issues 6462 and 10093; GitHub REST, "Create a pull request": `head_repo`.
+fn of_one_owner(call: &Call, repos: &[RepoName]) -> Option<String> {
+    let [base, head] = repos else { return None };
+    let one = call.command().0 == "pr" && base.owner().eq_ignore_ascii_case(head.owner());
+    one.then(|| {
+        format!(
+            "note: {base} and {head} have one owner, and gh cannot say which of them the branch is \
+             in. Where \"Head ref must be a branch\" comes back: gh api repos/{base}/pulls \
+             -f head_repo={head} -f head=BRANCH -f base=BRANCH -f title=TITLE"
+        )
+    })
 }
 
 /// A refusal as gh would exit with it, and the way on.
@@ -73,7 +92,7 @@ fn failed(error: AskError) -> Failure {
         ),
         _ => None,
     };
-    let failure = Failure::from(error).code(crate::report::code::FAILED);
+    let failure = Failure::from(error).code(report::code::FAILED);
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,

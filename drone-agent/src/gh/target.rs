@@ -61,6 +61,7 @@ impl Target {
         };
         let head = match call.command() {
             ("pr", "create" | "new") => head_of(call, &around.checkout, identity, &base),
+            ("api", _) => call.head_repo.as_deref().and_then(|name| beside(name, &base)),
             _ => None,
         };
         let mut repos = vec![base];
@@ -172,6 +173,14 @@ fn head_of(
     let same = |name: &&RepoName| name.repo().eq_ignore_ascii_case(base.repo());
     let named = granted().filter(owned).find(same).or_else(|| remotes.chain(granted()).find(owned));
     named.cloned().or_else(|| format!("{owner}/{}", base.repo()).parse().ok())
+}
+
+/// `head_repo` of GitHub's API: `owner/repo`, or a repository of the base's owner.
+fn beside(name: &str, base: &RepoName) -> Option<RepoName> {
+    match name.contains('/') {
+        true => name.parse().ok(),
+        false => format!("{}/{name}", base.owner()).parse().ok(),
+    }
 }
 
 fn is_granted(identity: &Identity, repo: &RepoName) -> bool {

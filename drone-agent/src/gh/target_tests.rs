@@ -152,4 +152,13 @@ fn a_pull_request_between_two_repositories_needs_both() {
     assert_eq!(target("pr create -R acme/web --head other:fix", &none), "acme/web other/web");
     assert_eq!(target("pr create -R acme/web -H stranger:fix", &none), "acme/web stranger/web");
     assert_eq!(target("pr create -R other/web -H acme:fix", &none), "other/web acme/web");
+    for (field, expected) in [
+        ("-f head_repo=web-fork", "acme/web acme/web-fork"),
+        ("-f head_repo=acme/web-fork", "acme/web acme/web-fork"),
+        ("--raw-field=head_repo=acme/web", "acme/web"),
+        ("-f head_repo=../x", "acme/web"),
+    ] {
+        let line = format!("api repos/acme/web/pulls -f head=fix {field}");
+        assert_eq!(target(&line, &none), expected, "{line}");
+    }
 }

@@ -19,7 +19,7 @@ pub struct NewPull {
     pub body: String,
     /// `branch` or `owner:branch`.
     pub head: String,
-    /// Repository of the head when it is another one than the base's.
+    /// Repository of the head where it is named: GraphQL's `headRepositoryId`, REST's `head_repo`.
     pub head_repo: Option<u64>,
     /// Branch to merge into.
     pub base: String,
@@ -171,22 +171,29 @@ fn resolve_head(forge: &Forge, repo_id: u64, new: &NewPull) -> Result<(u64, Stri
         Some((owner, branch)) => (Some(owner), branch),
         None => (None, new.head.as_str()),
     };
-    let from = match (new.head_repo, owner) {
-        (Some(id), _) => id,
-        (None, None) => repo_id,
-        (None, Some(owner)) => forge
-            .with_repo(repo_id, |state, repo| {
-                let same = state.login(repo.owner_id).eq_ignore_ascii_case(owner);
-                let fork = state.repository(owner, &repo.name).map(|fork| fork.id);
-                if same { Some(repo_id) } else { fork }
-            })?
-            .ok_or_else(|| Refusal::validation("PullRequest", "head", "invalid", ""))?,
+    let from = forge.store.read(|state| head_repository(state, repo_id, (new.head_repo, owner)));
+    let invalid = || Refusal::validation("PullRequest", "head", "invalid", "");
+    Ok((from.ok_or_else(invalid)?, branch.to_owned()))
+}
+
+/// The head's repository: of the base's network, and of that owner if one is given. An owner alone
+/// means the base where it is his: of two repositories of one owner, only name or id tells them
+/// apart (GitHub REST, "Create a pull request": `head_repo`).
+fn head_repository(
+    state: &State,
+    base: u64,
+    (named, owner): (Option<u64>, Option<&str>),
+) -> Option<u64> {
+    let fits = |id: u64| {
+        let repo = state.repositories.get(&id)?;
+        let login = state.login(repo.owner_id);
+        let owned = owner.is_none_or(|owner| login.eq_ignore_ascii_case(owner));
+        (owned && network(state, id) == network(state, base)).then_some(id)
     };
-    let related = forge.store.read(|state| network(state, from) == network(state, repo_id));
-    if !related {
-        return Err(Refusal::validation("PullRequest", "head", "invalid", ""));
+    match named {
+        Some(id) => fits(id),
+        None => fits(base).or_else(|| state.repositories.keys().copied().find_map(fits)),
     }
-    Ok((from, branch.to_owned()))
 }
 
 /// The repository that all forks of a network come from.

@@ -24,17 +24,20 @@ enum RepoCommand {
     },
     /// Let a drone reach one more repository, or change how it does
     ///
-    /// Holds from the drone's next request on. Without --permissions it gets the configured ones,
-    /// as far as the App has them there.
+    /// Holds from the drone's next request on. Without any of the flags it gets the configured
+    /// permissions, as far as the App has them there.
     Connect {
         /// The drone's name or owner/repo
         drone: String,
         /// The repository, on the drone's forge
         #[arg(value_name = "OWNER/REPO")]
         repo: String,
-        /// Exactly these, such as contents=read,issues=write
+        /// These too, such as workflows=write; the others stay as they are, and NAME=none goes
         #[arg(long, value_name = "NAME=LEVEL,...", value_delimiter = ',', value_parser = permission)]
         permissions: Vec<(String, String)>,
+        /// Nothing but what --permissions names
+        #[arg(long, requires = "permissions")]
+        only: bool,
         /// Nothing above level read
         #[arg(long)]
         read_only: bool,
@@ -55,10 +58,10 @@ pub(super) async fn run(client: Client, args: RepoArgs, terminal: &Terminal) -> 
             let grants = client.repositories(&drone).await?;
             if terminal.json { terminal.json(&grants) } else { terminal.data(&render(&grants)) }
         }
-        RepoCommand::Connect { drone, repo, permissions, read_only } => {
+        RepoCommand::Connect { drone, repo, permissions, only, read_only } => {
             let named: Permissions = permissions.into_iter().collect();
             let permissions = (!named.is_empty()).then_some(named);
-            let request = ConnectRequest { repo, permissions, read_only };
+            let request = ConnectRequest { repo, permissions, only, read_only };
             let grants = client.connect(&drone, &request).await?;
             told(&grants, &messages::connected(&grants, &request.repo), terminal)
         }
@@ -91,7 +94,7 @@ pub(super) fn permissions(permissions: &Permissions) -> String {
     pairs.join(", ")
 }
 
-/// `contents=write`, as GitHub names permissions and levels.
+/// `contents=write`, as GitHub names permissions and levels; `contents=none` takes it away.
 fn permission(text: &str) -> Result<(String, String), String> {
     let (name, level) = text.split_once('=').ok_or("NAME=LEVEL is expected")?;
     let named =
@@ -99,8 +102,8 @@ fn permission(text: &str) -> Result<(String, String), String> {
     if !named {
         return Err(format!("{name:?} is no permission's name, such as contents or pull_requests"));
     }
-    if !["read", "write", "admin"].contains(&level) {
-        return Err(format!("{level:?} is no level: read, write or admin"));
+    if !["none", "read", "write", "admin"].contains(&level) {
+        return Err(format!("{level:?} is no level: read, write, admin, or none to take it away"));
     }
     Ok((name.to_owned(), level.to_owned()))
 }
@@ -112,6 +115,7 @@ mod tests {
     #[test]
     fn a_permission_has_a_name_and_a_level() {
         assert_eq!(permission("contents=read"), Ok(("contents".to_owned(), "read".to_owned())));
+        assert!(permission("workflows=none").is_ok());
         for text in ["contents", "=read", "Contents=read", "contents=all", "a b=read"] {
             assert!(permission(text).is_err(), "{text}");
         }

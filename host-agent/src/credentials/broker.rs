@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hatchery_protocol::wire::Permissions;
-use hatchery_protocol::{DroneName, RepoId, RepoName};
+use hatchery_protocol::{DroneName, ForgeHost, RepoId, RepoName};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::{Audit, Event, Line};
 use super::cache::{Answer, Cache, Landing};
-use super::forge::{Forge, ForgeError, ForgeRepository, MintRequest};
+use super::forge::{Forge, ForgeError, ForgeRepository, Installation, InstallationId, MintRequest};
 use super::grants::{self, Scope};
 use super::installations::Installations;
 use super::permissions;
@@ -22,7 +22,7 @@ use super::refusals::Refusals;
 use super::revoke::Revoker;
 use super::token::{Live, TokenError};
 use super::vault::{Left, Vault};
-use crate::records::{Grant, Record, RecordStore};
+use crate::records::{ForgeRepoId, Grant, Record, RecordStore};
 
 /// How often tokens in use are looked over for a refresh.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -98,7 +98,26 @@ impl<F: Forge> Broker<F> {
             Err(ForgeError::Unreachable { host: repo.host.clone(), message })
         })?;
         self.installations.found(&repo.host, &found);
+        self.covered_by(&repo.host, found.id, found.installation);
         Ok(found)
+    }
+
+    /// The installation that covers a granted repository. Tokens from another one are served no
+    /// more: it moved to another account since.
+    pub(super) async fn installation_of(
+        &self,
+        host: &ForgeHost,
+        grant: &Grant,
+    ) -> Result<Installation, ForgeError> {
+        let found = self.installations.of(host, grant).await?;
+        self.covered_by(host, grant.repo_id, found.id);
+        Ok(found)
+    }
+
+    fn covered_by(&self, host: &ForgeHost, id: ForgeRepoId, installation: InstallationId) {
+        if self.cache().drop_stranded(host, id, installation) {
+            tracing::info!(%host, id, "a repository moved to another account: its tokens are dropped");
+        }
     }
 
     /// The token for `scope` that is there already, and good for so long that nothing needs to be
@@ -160,8 +179,15 @@ impl<F: Forge> Broker<F> {
         let broker = Arc::clone(self);
         self.tasks.spawn(async move {
             let minted = broker.mint(&landing).await;
-            if let Err(error) = &minted {
-                tracing::warn!(drone = %landing.drone, %error, "no token was minted");
+            match &minted {
+                Err(error) if error.cost_a_call() => {
+                    tracing::warn!(drone = %landing.drone, %error, "no token was minted");
+                }
+                // As often as a drone likes.
+                Err(error) => {
+                    tracing::debug!(drone = %landing.drone, %error, "the forge was not asked");
+                }
+                Ok(_) => {}
             }
             let drone = landing.drone.clone();
             let late = broker.cache().land(landing, minted, OffsetDateTime::now_utc());
@@ -201,7 +227,7 @@ impl<F: Forge> Broker<F> {
         let request = self.request(record, scope).await?;
         let minted = self.forge.mint(&request).await.map_err(forge_error(record.name_now()))?;
         self.learn_names(record, &minted.repositories).await;
-        Ok(Live::new(request.host, minted))
+        Ok(Live::new(request.host, request.installation, minted))
     }
 
     /// Turns a scope into what the forge is asked for: one installation, ids, and the permissions
@@ -210,10 +236,10 @@ impl<F: Forge> Broker<F> {
         let host = &record.repo.host;
         let (first, others) = members(record, scope)?;
         let installation =
-            self.installations.of(host, first).await.map_err(forge_error(&first.name))?;
+            self.installation_of(host, first).await.map_err(forge_error(&first.name))?;
         let mut covered = vec![first];
         for grant in others {
-            match (self.installations.of(host, grant).await, scope) {
+            match (self.installation_of(host, grant).await, scope) {
                 (Ok(found), _) if found.id == installation.id => covered.push(grant),
                 // Only what happens to be in reach goes with the primary repository.
                 (_, Scope::Primary) => {}
@@ -572,6 +598,29 @@ mod tests {
         assert!(broker.reject(&record.drone, &live.sha256));
         let error = ask(&broker, &record, &[]).await.expect_err("suspended");
         assert!(error.to_string().contains("suspended"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_the_forge_limits_us_loses_nothing_by_it() {
+        let rig = rig().await;
+        let (broker, _audit) = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE), ("other/tools", WRITE)]);
+        let limited = FaultKind::RateLimit { retry_after: None, reset_seconds: 60, status: 403 };
+        let path = format!("/app/installations/{}/", rig.installation("acme"));
+        rig.forge.add_fault(FaultSpec::everywhere(limited).on(&path).times(1));
+        for _ in 0..100 {
+            let error = ask(&broker, &record, &["acme/web"]).await.expect_err("limited");
+            let TokenError::Forge { source, .. } = &error else { panic!("{error:?}") };
+            assert!(matches!(**source, ForgeError::RateLimited { .. }), "{error}");
+        }
+        let mints = || rig.forge.calls().iter().filter(|call| call.path.starts_with(&path)).count();
+        assert_eq!(mints(), 1, "the forge was left alone");
+        for _ in 0..100 {
+            let both = ask(&broker, &record, &["acme/web", "other/tools"]).await;
+            assert!(matches!(both, Err(TokenError::ManyInstallations { .. })));
+        }
+        // Another account has its own limit, and the drone all but one of its budget.
+        ask(&broker, &record, &["other/tools"]).await.expect("a token");
     }
 
     #[tokio::test]

@@ -34,6 +34,11 @@ impl Budget {
         }
         Err(Duration::from_secs_f64((1.0 - self.left) / self.per_second))
     }
+
+    /// Gives one back that was taken for nothing.
+    pub fn give_back(&mut self) {
+        self.left = (self.left + 1.0).min(self.burst);
+    }
 }
 
 #[cfg(test)]
@@ -47,6 +52,8 @@ mod tests {
         assert!(budget.take(start).is_ok());
         assert!(budget.take(start).is_ok());
         assert_eq!(budget.take(start), Err(Duration::from_secs(2)));
+        budget.give_back();
+        assert!(budget.take(start).is_ok());
         assert!(budget.take(start + Duration::from_secs(2)).is_ok());
         assert!(budget.take(start + Duration::from_secs(2)).is_err());
     }

@@ -10,14 +10,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Shared};
-use hatchery_protocol::DroneName;
+use hatchery_protocol::{DroneName, ForgeHost};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::budget::Budget;
-use super::forge::ForgeError;
+use super::forge::{ForgeError, InstallationId};
 use super::grants::Scope;
 use super::token::{Live, TokenError};
+use crate::records::ForgeRepoId;
 
 /// A token is replaced in the background this long before it gets too old for its users.
 pub const REFRESH_AHEAD: Duration = Duration::from_secs(5 * 60);
@@ -27,7 +28,7 @@ pub const MIN_VALID_MAX: Duration = Duration::from_secs(50 * 60);
 const IN_USE: Duration = Duration::from_secs(15 * 60);
 /// After a failed refresh, what is still valid is served this long before the next attempt.
 const HOLD: Duration = Duration::from_secs(15);
-/// New tokens that a drone gets at once, and per second after that. An account's limit is 180 a
+/// New tokens that a drone may ask the forge for at once, and per second after that. An account's limit is 180 a
 /// minute for all its drones (GitHub, secondary rate limits).
 const MINTS: (u32, f64) = (30, 0.1);
 /// Rejected tokens that are replaced at once, and per second after that.
@@ -238,6 +239,22 @@ impl Cache {
         replaced
     }
 
+    /// Drops every token for a repository that another installation covers by now, whoever's they
+    /// are: the next request gets another, at once. Whether there were any.
+    pub fn drop_stranded(
+        &mut self,
+        host: &ForgeHost,
+        id: ForgeRepoId,
+        covers: InstallationId,
+    ) -> bool {
+        let entries = self.shelves.values_mut().flat_map(|shelf| &mut shelf.entries);
+        let mut dropped = false;
+        for (_, entry) in entries {
+            dropped |= entry.live.take_if(|live| live.is_stranded(host, id, covers)).is_some();
+        }
+        dropped
+    }
+
     /// Drops everything cached for a drone; flights under way land nowhere. Its tokens live on
     /// until [`Cache::take_minted`] hands them over.
     pub fn clear(&mut self, drone: &DroneName) {
@@ -348,6 +365,9 @@ impl Shelf {
                 if entry.live.is_none() {
                     self.entries.retain(|(known, _)| known != scope);
                 }
+                if !error.cost_a_call() {
+                    self.mints.give_back();
+                }
             }
         }
     }
@@ -411,6 +431,8 @@ mod tests {
     fn live(text: &str, expires_at: OffsetDateTime) -> Live {
         let token = Token::new(text.to_owned());
         Live {
+            repository_ids: vec![7],
+            installation: Some(InstallationId(1)),
             sha256: token.sha256(),
             token: Arc::new(token),
             host: "github.com".parse().expect("a host"),

@@ -109,6 +109,8 @@ pub enum ForgeError {
         host: ForgeHost,
         /// How long to wait.
         retry_after: Duration,
+        /// It said so just now; else it was left alone.
+        asked: bool,
     },
     /// No usable answer: network, TLS, time-out, status 5xx.
     #[error("{host} did not answer: {message}")]

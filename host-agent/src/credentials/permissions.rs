@@ -20,11 +20,39 @@ pub fn lowest(wanted: &Permissions, held: &Permissions) -> Permissions {
         .collect()
 }
 
+/// The part of `wanted` that `held` has not, or not at that level. Everybody has `metadata`, and some
+/// forges do not list it.
+pub fn beyond(wanted: &Permissions, held: &Permissions) -> Permissions {
+    let given = lowest(wanted, held);
+    let beyond = wanted.iter().filter(|(name, level)| given.get(*name) != Some(*level));
+    let beyond = beyond.filter(|(name, _)| *name != "metadata");
+    beyond.map(|(name, level)| (name.clone(), level.clone())).collect()
+}
+
+/// `contents=write issues=read`.
+pub fn list(set: &Permissions) -> String {
+    set.iter().map(|(name, level)| format!("{name}={level}")).collect::<Vec<_>>().join(" ")
+}
+
 /// Whether `grant` has all of `wanted`, each at that level or above.
 pub fn includes(grant: &Permissions, wanted: &Permissions) -> bool {
     wanted.iter().all(|(name, level)| {
         grant.get(name).is_some_and(|held| lower(level, held) == Some(level.as_str()))
     })
+}
+
+/// Those that GitHub knows at level `write` alone.
+const WITHOUT_READ: [&str; 1] = ["workflows"];
+
+/// What is left of a set where nothing may be changed.
+pub fn read_only(set: &Permissions) -> Permissions {
+    let readable = set.keys().filter(|name| has_read(name));
+    readable.map(|name| (name.clone(), "read".to_owned())).collect()
+}
+
+/// Whether a permission has a level `read`: asking for one that it has not fails the whole mint.
+pub fn has_read(name: &str) -> bool {
+    !WITHOUT_READ.contains(&name)
 }
 
 /// The lower of two levels; `None` where they cannot be compared.
@@ -53,6 +81,13 @@ pub(crate) mod tests {
         ];
         assert_eq!(intersection([&write, &read, &admin]), permissions(&[("contents", "read")]));
         assert_eq!(intersection([]), Permissions::new());
+    }
+
+    #[test]
+    fn what_may_be_read_has_nothing_that_can_only_be_written() {
+        let set = permissions(&[("contents", "write"), ("checks", "read"), ("workflows", "write")]);
+        let read = permissions(&[("contents", "read"), ("checks", "read")]);
+        assert_eq!(read_only(&set), read);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl<F: Forge> Broker<F> {
         let grants: Vec<&Grant> = self.stale(record).take(LOOKED_AT).collect();
         let mut by_installation: BTreeMap<InstallationId, Vec<&Grant>> = BTreeMap::new();
         for grant in grants {
-            match self.installations.of(host, grant).await {
+            match self.installation_of(host, grant).await {
                 Ok(found) => by_installation.entry(found.id).or_default().push(grant),
                 Err(error) => self.no_name(record, grant, &error),
             }
@@ -120,7 +120,7 @@ impl<F: Forge> Broker<F> {
     }
 
     async fn ask_for_name(&self, record: &Record, grant: &Grant) -> Result<(), ForgeError> {
-        let installation = self.installations.of(&record.repo.host, grant).await?;
+        let installation = self.installation_of(&record.repo.host, grant).await?;
         self.ask_for_names(record, installation.id, &[grant]).await
     }
 
@@ -279,6 +279,32 @@ mod tests {
         rename(&rig, ("acme", "web"), ("acme", "site"));
         refused(&broker, &record, "acme/site").await;
         assert_eq!(now(&rig, &record).name_now().to_string(), "acme/site");
+    }
+
+    #[tokio::test]
+    async fn tokens_from_before_a_transfer_are_dropped_by_whoever_looks_it_up() {
+        let rig = rig().await;
+        let broker = broker(&rig);
+        let record = rig.drone(&[("acme/web", WRITE), ("acme/api", WRITE)]);
+        let ask = async |record: &Record, name: &str| {
+            let scope = grants::scope(record, &names(&[name])).expect("granted");
+            broker.token_for(record, &scope, Duration::from_secs(300)).await.expect("a token")
+        };
+        let before = [ask(&record, "acme/web").await, ask(&record, "acme/api").await];
+        rename(&rig, ("acme", "web"), ("other", "web"));
+        let stale = ask(&record, "acme/web").await;
+        assert_eq!(stale.sha256, before[0].sha256, "the forge tells nobody of it");
+        broker.find(&rig.repo("other/web")).await.expect("found");
+        let after = ask(&record, "acme/web").await;
+        assert_eq!(after.repository_list(), "other/web", "by its old name, at once");
+        let same = ask(&record, "acme/api").await;
+        assert_eq!(same.sha256, before[1].sha256, "the others stay");
+        // And by the look that a refused name causes.
+        rename(&rig, ("other", "web"), ("acme", "site"));
+        broker.installations.forget(&record.repo.host, &record.grants);
+        let grant = record.primary().expect("the primary");
+        broker.ask_for_name(&record, grant).await.expect("told");
+        assert_eq!(ask(&now(&rig, &record), "acme/site").await.repository_list(), "acme/site");
     }
 
     #[tokio::test]

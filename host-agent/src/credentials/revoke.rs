@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::{Audit, Event, Line};
-use super::forge::Forge;
+use super::forge::{Forge, ForgeError};
 use super::token::Live;
 use super::vault::Vault;
 
@@ -69,6 +69,14 @@ impl<F: Forge> Revoker<F> {
     }
 }
 
+/// How long the forge wants to be left alone.
+fn told(error: &ForgeError) -> Duration {
+    match error {
+        ForgeError::RateLimited { retry_after, .. } => *retry_after,
+        _ => Duration::ZERO,
+    }
+}
+
 /// Tries until it worked (`None`) or there is no point any more (why).
 async fn attempts<F: Forge>(forge: &F, live: &Live, stop: &CancellationToken) -> Option<String> {
     let mut wait = WAIT_FIRST;
@@ -79,7 +87,7 @@ async fn attempts<F: Forge>(forge: &F, live: &Live, stop: &CancellationToken) ->
             () = stop.cancelled() => {
                 return Some(format!("not taken back: the host agent ends, and {error}"));
             }
-            () = tokio::time::sleep(wait) => wait = (wait * 2).min(WAIT_MAX),
+            () = tokio::time::sleep(wait.max(told(&error))) => wait = (wait * 2).min(WAIT_MAX),
         }
     }
     Some("it had ended by itself".to_owned())

@@ -7,7 +7,8 @@ use hatchery_protocol::wire::Permissions;
 use hatchery_protocol::{DroneName, ForgeHost, RepoName};
 use time::OffsetDateTime;
 
-use super::forge::{ForgeError, Minted};
+use super::forge::{ForgeError, InstallationId, Minted};
+use crate::records::ForgeRepoId;
 use crate::secret::Token;
 
 /// A token of one drone, kept in memory until it ends or is taken back.
@@ -21,6 +22,10 @@ pub struct Live {
     pub expires_at: OffsetDateTime,
     /// What it opens, as the forge spells it now.
     pub repositories: Vec<RepoName>,
+    /// The same by their numbers; none where that was not kept.
+    pub repository_ids: Vec<ForgeRepoId>,
+    /// The installation that it was minted from, where that was kept.
+    pub installation: Option<InstallationId>,
     /// What it may do there.
     pub permissions: Permissions,
     /// SHA-256 of the secret, in hex.
@@ -29,15 +34,24 @@ pub struct Live {
 
 impl Live {
     /// Takes what the forge made.
-    pub fn new(host: ForgeHost, minted: Minted) -> Self {
+    pub fn new(host: ForgeHost, installation: InstallationId, minted: Minted) -> Self {
         Self {
             sha256: minted.token.sha256(),
             token: Arc::new(minted.token),
             host,
             expires_at: minted.expires_at,
+            repository_ids: minted.repositories.keys().copied().collect(),
+            installation: Some(installation),
             repositories: minted.repositories.into_values().collect(),
             permissions: minted.permissions,
         }
+    }
+
+    /// Whether this is a token for a repository that another installation covers by now: it opens
+    /// nothing there any more.
+    pub fn is_stranded(&self, host: &ForgeHost, id: ForgeRepoId, covers: InstallationId) -> bool {
+        let opened = self.host == *host && self.repository_ids.contains(&id);
+        opened && self.installation.is_some_and(|minted_from| minted_from != covers)
     }
 
     /// `owner/repo` of all it opens, separated by commas.
@@ -110,11 +124,28 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// Whether the forge had to be asked to find that out.
+    pub fn cost_a_call(&self) -> bool {
+        match self {
+            Self::Forge { source, .. } => {
+                !matches!(**source, ForgeError::RateLimited { asked: false, .. })
+            }
+            Self::NoGrants(_)
+            | Self::NotGranted { .. }
+            | Self::ManyInstallations { .. }
+            | Self::NoPermissions { .. }
+            | Self::Busy { .. }
+            | Self::Revoked(_) => false,
+        }
+    }
+
     /// In the words of the seam, for the host's own clone.
     pub fn into_forge_error(self, host: ForgeHost, repo: RepoName) -> ForgeError {
         match self {
             Self::Forge { source, .. } => Arc::unwrap_or_clone(source),
-            Self::Busy { retry_after, .. } => ForgeError::RateLimited { host, retry_after },
+            Self::Busy { retry_after, .. } => {
+                ForgeError::RateLimited { host, retry_after, asked: false }
+            }
             Self::NoGrants(_) | Self::NotGranted { .. } => {
                 ForgeError::NotFound { host, repo, installed: false, install_url: None }
             }

@@ -97,6 +97,8 @@ impl Vault {
     /// Keeps a token. Returns once it would outlive this process.
     pub async fn put(self: &Arc<Self>, drone: &DroneName, live: &Live) {
         let live = Arc::new(Live {
+            repository_ids: vec![],
+            installation: None,
             token: Arc::clone(&live.token),
             host: live.host.clone(),
             expires_at: live.expires_at,
@@ -295,6 +297,8 @@ impl Read {
     fn into_entry(self) -> Option<Entry> {
         let token = Token::new(self.token);
         let live = Live {
+            repository_ids: vec![],
+            installation: None,
             sha256: token.sha256(),
             token: Arc::new(token),
             host: self.host,
@@ -320,6 +324,8 @@ mod tests {
     fn live(secret: &str, life: i64) -> Live {
         let token = Token::new(secret.to_owned());
         Live {
+            repository_ids: vec![],
+            installation: None,
             sha256: token.sha256(),
             token: Arc::new(token),
             host: "github.com".parse().expect("a host"),

@@ -47,10 +47,14 @@ pub struct SpawnRequest {
 pub struct ConnectRequest {
     /// The repository, in any spelling that [`RepoId::parse`] takes; bare, on the drone's forge.
     pub repo: String,
-    /// Exactly these, and `metadata: read`; `None`: the configured ones that the App has.
+    /// Added to what the drone has there, else to the configured ones; level `none` takes one away.
+    /// `None`: the configured ones that the App has.
     #[serde(default)]
     pub permissions: Option<Permissions>,
-    /// Each of them at level `read`.
+    /// Nothing but `permissions`, and `metadata: read`.
+    #[serde(default)]
+    pub only: bool,
+    /// None of them above level `read`.
     #[serde(default)]
     pub read_only: bool,
 }

@@ -52,6 +52,11 @@ impl Context<'_> {
         Ok(found.and_then(|result| result)?)
     }
 
+    /// Whether the caller may know of a repository.
+    fn sees(&self, state: &State, repo: &Repository) -> bool {
+        self.request.caller.may(state, repo, "metadata", Level::Read).is_ok()
+    }
+
     /// Resolves one field of an object.
     async fn resolve(&self, object: &Object, field: &str, args: &Args) -> Result<Out, FieldError> {
         match &object.source {

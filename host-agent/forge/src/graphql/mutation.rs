@@ -14,6 +14,7 @@ use crate::{
     model::OpenState,
     permissions::Level,
     pulls::{self, MergeRequest, Method, NewPull},
+    reply::Refusal,
     rest::pulls::{author, parse_event},
 };
 
@@ -129,7 +130,8 @@ impl Input<'_> {
             base: self.owned("baseRefName").unwrap_or_default(),
             draft: self.input["draft"].as_bool().unwrap_or_default(),
         };
-        let number = pulls::open(self.context.forge, repo, self.author()?, &new).await?;
+        let opened = pulls::open(self.context.forge, repo, self.author()?, &new).await;
+        let number = opened.map_err(|refusal| no_head(refusal, &new))?;
         Ok(self.pull_payload((repo, number)))
     }
 
@@ -279,6 +281,19 @@ impl Input<'_> {
         issues::set_state(self.context.forge, repo, number, state)?;
         Ok(self.issue_payload((repo, number)))
     }
+}
+
+/// What GitHub says by GraphQL where REST has `head: invalid`.
+fn no_head(refusal: Refusal, new: &NewPull) -> FieldError {
+    let field = refusal.errors.as_ref().and_then(|errors| errors[0]["field"].as_str());
+    if field != Some("head") {
+        return refusal.into();
+    }
+    FieldError::unprocessable(format!(
+        "Head sha can't be blank, Base sha can't be blank, No commits between {} and {}, \
+         Head ref must be a branch",
+        new.base, new.head
+    ))
 }
 
 fn missing(id: &str) -> FieldError {

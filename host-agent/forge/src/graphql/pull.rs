@@ -62,7 +62,10 @@ fn plain(
         "baseRepository" => at(repo.id),
         "headRefName" => Out::leaf(pull.head.as_str()),
         "headRefOid" => Out::leaf(pull.head_sha.as_str()),
-        "headRepository" => Out::or_null(head_repo.map(|head| at(head.id))),
+        // A fork that the caller may not see is none to him.
+        "headRepository" => {
+            Out::or_null(head_repo.filter(|head| context.sees(state, head)).map(|head| at(head.id)))
+        }
         "headRepositoryOwner" => {
             Out::or_null(head_repo.map(|head| issue::author(state, head.owner_id)))
         }

@@ -21,8 +21,7 @@ pub async fn find(context: &Context<'_>, owner: &str, name: &str) -> Result<Out,
     let found = context.forge.store.read(|state| {
         let repo =
             state.repository(owner, name).or_else(|| state.renamed_repository(owner, name))?;
-        let seen = context.request.caller.may(state, repo, "metadata", Level::Read).is_ok();
-        seen.then_some(repo.id)
+        context.sees(state, repo).then_some(repo.id)
     });
     let id = found.ok_or_else(|| {
         FieldError::not_found(format!(
@@ -131,8 +130,7 @@ fn plain(
 /// The fork's origin, if the caller may see it.
 fn parent(context: &Context<'_>, (state, repo): (&State, &Repository)) -> Option<Out> {
     let parent = state.repositories.get(&repo.fork_of?)?;
-    let seen = context.request.caller.may(state, parent, "metadata", Level::Read).is_ok();
-    seen.then(|| Out::object("Repository", Source::Repository(parent.id)))
+    context.sees(state, parent).then(|| Out::object("Repository", Source::Repository(parent.id)))
 }
 
 /// Fields that are the same for every repository here.

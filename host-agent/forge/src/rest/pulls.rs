@@ -68,7 +68,8 @@ async fn create(forge: &Forge, request: &Request, repo_id: u64) -> Answer {
     reply::created(&one(forge, request, repo_id, number)?)
 }
 
-/// The head's repository when `head_repo` names another of the same owner that the token reaches.
+/// The head's repository when `head_repo` names one that the token reaches: `owner/name`, or the
+/// name alone of one of the base's owner.
 fn head_repo(
     forge: &Forge,
     request: &Request,
@@ -77,7 +78,9 @@ fn head_repo(
 ) -> Result<Option<u64>, Refusal> {
     let Some(name) = body["head_repo"].as_str() else { return Ok(None) };
     let found = forge.with_repo(repo_id, |state, repo| {
-        let other = state.repository(state.login(repo.owner_id), name)?;
+        let beside = (state.login(repo.owner_id), name);
+        let (owner, name) = name.split_once('/').unwrap_or(beside);
+        let other = state.repository(owner, name)?;
         let seen = request.caller.may(state, other, "contents", Level::Read).is_ok();
         seen.then_some(other.id)
     })?;

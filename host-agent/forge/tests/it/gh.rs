@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use local_forge::{CheckSpec, JobSpec, LocalForge, RunChange, RunSpec, Step};
+use local_forge::{
+    CheckSpec, InstallationChange, JobSpec, LocalForge, RepositorySpec, RunChange, RunSpec, Step,
+};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -269,4 +271,75 @@ async fn permissions_bound_what_gh_can_do() {
         assert!(!output.status.success(), "{args:?}");
         assert!(text.contains("Resource not accessible by integration"), "{args:?}: {text}");
     }
+}
+
+/// `acme/web` and its fork `acme/fork`, where branches `one`, `two` and `three` are pushed; a token
+/// for both, and the fork's clone.
+async fn forked() -> (Forge, String, std::path::PathBuf) {
+    let forge = start().await;
+    let fork = RepositorySpec {
+        owner: "acme".into(),
+        name: "fork".into(),
+        fork_of: Some("acme/web".into()),
+        ..RepositorySpec::default()
+    };
+    forge.create_repository(&fork).await.unwrap();
+    let all = InstallationChange { all: true, ..InstallationChange::default() };
+    forge.change_installation(forge.installation(), &all).unwrap();
+    let write = json!({"contents": "write", "pull_requests": "write"});
+    let token = forge.mint(&["web", "fork", "api"], write).await;
+    let clone = forge.clone_of("fork", &token).await;
+    for branch in ["one", "two", "three"] {
+        let switched = forge.git(&clone, None, &["switch", "-qc", branch]).await;
+        assert!(switched.status.success(), "{}", stderr(&switched));
+        forge.commit(&clone, branch, "x\n").await;
+        let pushed = forge.git(&clone, Some(&token), &["push", "-q", "origin", branch]).await;
+        assert!(pushed.status.success(), "{}", stderr(&pushed));
+    }
+    (forge, token, clone)
+}
+
+#[tokio::test]
+async fn between_repositories_of_one_owner_the_heads_repository_must_be_named() {
+    let (forge, token, clone) = forked().await;
+    let repo = format!("{}/acme/web", forge.addr().ip());
+    let create = ["pr", "create", "-R", &repo, "--title", "T", "--body", "", "--head", "acme:one"];
+    let refused = gh(&forge, &token, &clone, &create).await;
+    assert!(stderr(&refused).contains("Head ref must be a branch"), "{}", stderr(&refused));
+    for (fields, number) in [
+        (&["head=acme:one"][..], None),
+        (&["head=one", "head_repo=api"], None),
+        (&["head=stranger:one", "head_repo=acme/fork"], None),
+        (&["head=one", "head_repo=acme/fork"], Some("1\n")),
+        (&["head=acme:two", "head_repo=fork"], Some("2\n")),
+    ] {
+        let mut args = vec!["api", "repos/acme/web/pulls", "--jq", ".number", "-f", "base=main"];
+        args.extend(["-f", "title=T"]);
+        fields.iter().for_each(|field| args.extend(["-f", field]));
+        let output = gh(&forge, &token, &clone, &args).await;
+        let made = output.status.success().then(|| stdout(&output));
+        assert_eq!(made.as_deref(), number, "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[tokio::test]
+async fn graphql_names_the_heads_repository_by_its_id() {
+    let (forge, token, _) = forked().await;
+    let ask = |body: Value| forge.post("/graphql", body).bearer(&token).send();
+    let query = "{ web: repository(owner: \"acme\", name: \"web\") { id } \
+                 fork: repository(owner: \"acme\", name: \"fork\") { id isFork parent { name } } }";
+    let found = ask(json!({"query": query})).await.body["data"].clone();
+    assert_eq!(found["fork"]["isFork"], true);
+    assert_eq!(found["fork"]["parent"]["name"], "web");
+    let mutation = "mutation($input: CreatePullRequestInput!) { createPullRequest(input: $input) \
+                    { pullRequest { isCrossRepository headRepository { name } } } }";
+    let mut input = json!({"repositoryId": found["web"]["id"], "baseRefName": "main",
+        "headRefName": "acme:three", "title": "T"});
+    let refused = ask(json!({"query": mutation, "variables": {"input": input}})).await;
+    let message = refused.body["errors"][0]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("Head ref must be a branch"), "{}", refused.text);
+    input["headRepositoryId"] = found["fork"]["id"].clone();
+    let made = ask(json!({"query": mutation, "variables": {"input": input}})).await;
+    let pull = json!({"isCrossRepository": true, "headRepository": {"name": "fork"}});
+    assert_eq!(made.body["data"]["createPullRequest"]["pullRequest"], pull, "{}", made.text);
 }

@@ -13,7 +13,8 @@ pub struct Failure {
     pub message: String,
 }
 
-/// `GET /repos/{owner}/{repo}/installation`, and the same of a repository's id or of an account.
+/// `GET /repos/{owner}/{repo}/installation`, the same of a repository's id or of an account, and an
+/// item of `GET /app/installations`.
 #[derive(Debug, Deserialize)]
 pub struct InstallationAnswer {
     /// Its number.
@@ -27,6 +28,16 @@ pub struct InstallationAnswer {
     /// The page where its owner changes it.
     #[serde(default)]
     pub html_url: Option<String>,
+    /// The account that it is on.
+    #[serde(default)]
+    pub account: Option<Account>,
+}
+
+/// An account, or what of one is looked at.
+#[derive(Debug, Deserialize)]
+pub struct Account {
+    /// What it is called.
+    pub login: String,
 }
 
 /// `POST /app/installations/{id}/access_tokens`.

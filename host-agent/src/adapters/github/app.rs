@@ -16,7 +16,7 @@ use super::answer::{AppAnswer, InstallationAnswer, Repository, TokenAnswer, Toke
 use super::error::{Trouble, date, trouble};
 use super::http::{Answer, Http, NoAnswer};
 use super::jwt::Signer;
-use super::limit::Limit;
+use super::limit::{Account, Limits};
 use super::pages;
 use crate::config::ForgeConfig;
 use crate::credentials::forge::{
@@ -34,6 +34,11 @@ const YOUNG_ATTEMPTS: u32 = 3;
 /// Wait between them.
 const YOUNG_PAUSE: Duration = Duration::from_secs(1);
 
+/// Items of a list that are asked for at once: GitHub's most.
+const PAGE: u32 = 100;
+/// A request that anybody can make.
+const NOBODY: (Option<Account>, Option<&Token>) = (Some(Account::Address), None);
+
 /// One forge's App.
 #[derive(Debug)]
 pub struct App {
@@ -41,7 +46,7 @@ pub struct App {
     git_url: String,
     http: Http,
     signer: Signer,
-    limit: Limit,
+    limits: Limits,
     known: OnceCell<AppAnswer>,
     bot: OnceCell<GitIdentity>,
     bot_failed_at: Mutex<Option<Instant>>,
@@ -58,7 +63,7 @@ impl App {
             git_url: forge.git_url.clone(),
             http: Http::new(forge)?,
             signer: Signer::load(&forge.app)?,
-            limit: Limit::default(),
+            limits: Limits::default(),
             known: OnceCell::new(),
             bot: OnceCell::new(),
             bot_failed_at: Mutex::default(),
@@ -69,7 +74,7 @@ impl App {
     /// redirect leads to; by name where the forge does not know that one.
     pub async fn installation(&self, id: u64, name: &RepoName) -> Result<Installation, ForgeError> {
         let path = format!("/repositories/{id}/installation");
-        match self.as_app(Method::GET, &path, Vec::new()).await {
+        match self.as_app(Account::App, Method::GET, &path, Vec::new()).await {
             Ok(answer) => self.usable(&answer),
             Err(Trouble::NotFound(_)) => match self.discover(name).await? {
                 (installation, leads_to) if leads_to.is_none_or(|to| to == id) => Ok(installation),
@@ -83,7 +88,7 @@ impl App {
     /// The installation, and the id of a repository that was renamed: the redirect has it.
     async fn discover(&self, repo: &RepoName) -> Result<(Installation, Option<u64>), ForgeError> {
         let path = format!("/repos/{}/{}/installation", repo.owner(), repo.repo());
-        let answer = match self.as_app(Method::GET, &path, Vec::new()).await {
+        let answer = match self.as_app(Account::App, Method::GET, &path, Vec::new()).await {
             Ok(answer) => answer,
             Err(Trouble::NotFound(_)) => return Err(self.not_found(repo).await),
             Err(trouble) => return Err(self.error(trouble)),
@@ -117,7 +122,7 @@ impl App {
         let token = Token::new(answer.token);
         let found = match <[Repository; 1]>::try_from(answer.repositories.unwrap_or_default()) {
             Ok([one]) if includes(&permissions, &answer.permissions) => {
-                self.describe(one, &token).await
+                self.describe(one, installation.id, &token).await
             }
             _ => Err(ForgeError::Surplus { host: self.host.clone() }),
         };
@@ -138,16 +143,17 @@ impl App {
     async fn describe(
         &self,
         repo: Repository,
+        installation: InstallationId,
         token: &Token,
     ) -> Result<(Repository, String), ForgeError> {
         if let Some(branch) = repo.default_branch.clone() {
             return Ok((repo, branch));
         }
         let path = format!("/repositories/{}", repo.id);
+        let bearer = (Some(Account::Installation(installation)), Some(token));
         let mut attempt = 1;
         let answer = loop {
-            let asked = self.ask(Method::GET, &path, Some(token), Vec::new()).await;
-            match asked {
+            match self.ask(Method::GET, &path, bearer, Vec::new()).await {
                 Ok(answer) => break answer,
                 Err(Trouble::Unauthorized(_) | Trouble::NotCovered(_))
                     if attempt < YOUNG_ATTEMPTS =>
@@ -224,7 +230,8 @@ impl App {
     ) -> Result<(TokenAnswer, OffsetDateTime), ForgeError> {
         let path = format!("/app/installations/{}/access_tokens", installation.0);
         let body = serde_json::to_vec(request).expect("ids and strings always serialize");
-        let answer = self.as_app(Method::POST, &path, body).await.map_err(|trouble| {
+        let account = Account::Installation(installation);
+        let answer = self.as_app(account, Method::POST, &path, body).await.map_err(|trouble| {
             let host = self.host.clone();
             match trouble {
                 Trouble::NotFound(message) => ForgeError::InstallationGone { host, message },
@@ -241,8 +248,9 @@ impl App {
 
     /// See [`crate::credentials::Forge::revoke`].
     pub async fn revoke(&self, token: &Token) -> Result<(), ForgeError> {
-        let asked = self.ask(Method::DELETE, "/installation/token", Some(token), Vec::new()).await;
-        match asked {
+        // Which installation's it is, the one who took it over from another host agent cannot know.
+        let bearer = (None, Some(token));
+        match self.ask(Method::DELETE, "/installation/token", bearer, Vec::new()).await {
             Ok(_) | Err(Trouble::Unauthorized(_) | Trouble::NotFound(_)) => Ok(()),
             Err(trouble) => Err(self.error(trouble)),
         }
@@ -267,7 +275,7 @@ impl App {
         let slug = self.slug().await?;
         // Public, and the App's JWT is not taken here.
         let path = format!("/users/{slug}%5Bbot%5D");
-        let asked = self.ask(Method::GET, &path, None, Vec::new()).await;
+        let asked = self.ask(Method::GET, &path, NOBODY, Vec::new()).await;
         let answer = asked.map_err(|trouble| self.error(trouble))?;
         let user: User = self.parse(&answer)?;
         let name = format!("{slug}[bot]");
@@ -287,7 +295,14 @@ impl App {
 
     /// The App itself, as the forge knows it: the shortest proof that id, key and clock are right.
     pub async fn own(&self) -> Result<AppAnswer, ForgeError> {
-        let answer = self.as_app(Method::GET, "/app", Vec::new()).await;
+        let answer = self.as_app(Account::App, Method::GET, "/app", Vec::new()).await;
+        self.parse(&answer.map_err(|trouble| self.error(trouble))?)
+    }
+
+    /// The App's installations, as many as one answer holds.
+    pub async fn installations(&self) -> Result<Vec<InstallationAnswer>, ForgeError> {
+        let path = format!("/app/installations?per_page={PAGE}");
+        let answer = self.as_app(Account::App, Method::GET, &path, Vec::new()).await;
         self.parse(&answer.map_err(|trouble| self.error(trouble))?)
     }
 
@@ -295,7 +310,7 @@ impl App {
     /// the whole account, or an account that has it may not have chosen this repository.
     async fn not_found(&self, repo: &RepoName) -> ForgeError {
         let path = format!("/users/{}/installation", repo.owner());
-        let of_account = self.as_app(Method::GET, &path, Vec::new()).await.ok();
+        let of_account = self.as_app(Account::App, Method::GET, &path, Vec::new()).await.ok();
         let of_account: Option<InstallationAnswer> =
             of_account.and_then(|answer| self.parse(&answer).ok());
         let (installed, install_url) = match of_account {
@@ -312,42 +327,51 @@ impl App {
     async fn install_page(&self, account: &str) -> Option<String> {
         let own = self.known().await.ok()?;
         let path = format!("/users/{account}");
-        let found = self.ask(Method::GET, &path, None, Vec::new()).await.ok();
+        let found = self.ask(Method::GET, &path, NOBODY, Vec::new()).await.ok();
         let found: Option<User> = found.and_then(|answer| self.parse(&answer).ok());
         let page = own.html_url.as_deref();
         Some(pages::install(&self.git_url, page, &own.slug, found.map(|account| account.id)))
     }
 
-    /// Asks as the App. A refusal of our time is answered by taking over the forge's, once.
-    async fn as_app(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Answer, Trouble> {
-        let first = self.sign_and_ask(method.clone(), path, body.clone()).await;
+    /// Asks as the App, on one of its accounts. A refusal of our time is answered by taking over the
+    /// forge's, once.
+    async fn as_app(
+        &self,
+        account: Account,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Answer, Trouble> {
+        let first = self.sign_and_ask(account, method.clone(), path, body.clone()).await;
         let Err(Trouble::Clock { forge_time: Some(theirs), .. }) = first else { return first };
         self.signer.correct(theirs);
         tracing::warn!(host = %self.host, offset_s = self.signer.offset(),
             "the forge's clock differs from this machine's; set the clock (NTP)");
-        self.sign_and_ask(method, path, body).await
+        self.sign_and_ask(account, method, path, body).await
     }
 
     async fn sign_and_ask(
         &self,
+        account: Account,
         method: Method,
         path: &str,
         body: Vec<u8>,
     ) -> Result<Answer, Trouble> {
         let unsigned = || Trouble::Unauthorized("the App's private key does not sign".to_owned());
         let jwt = self.signer.sign().await.ok_or_else(unsigned)?;
-        self.ask(method, path, Some(&jwt), body).await
+        self.ask(method, path, (Some(account), Some(&jwt)), body).await
     }
 
+    /// Asks with a credential, on an account as far as that is known.
     async fn ask(
         &self,
         method: Method,
         path: &str,
-        bearer: Option<&Token>,
+        (account, bearer): (Option<Account>, Option<&Token>),
         body: Vec<u8>,
     ) -> Result<Answer, Trouble> {
-        if let Some(wait) = self.limit.left(Instant::now()) {
-            return Err(Trouble::Limited(wait));
+        if let Some(wait) = self.limits.left(account, Instant::now()) {
+            return Err(Trouble::Held(wait));
         }
         let started = Instant::now();
         let sent = self.http.send(method.clone(), path, bearer, body).await;
@@ -355,12 +379,13 @@ impl App {
         tracing::debug!(host = %self.host, %method, path, status = answer.status.as_u16(),
             took_ms = started.elapsed().as_millis(), "asked the forge");
         if matches!(answer.status, StatusCode::OK | StatusCode::CREATED | StatusCode::NO_CONTENT) {
-            self.limit.lift();
+            self.limits.lift(account, Instant::now());
             return Ok(answer);
         }
         match trouble(&answer, OffsetDateTime::now_utc()) {
-            Trouble::Limited(wait) => {
-                Err(Trouble::Limited(self.limit.impose(wait, Instant::now())))
+            Trouble::Limited(reach, wait) => {
+                let wait = self.limits.impose(reach, account, wait, Instant::now());
+                Err(Trouble::Limited(reach, wait))
             }
             other => Err(other),
         }
@@ -385,7 +410,12 @@ impl App {
             }
             Trouble::Unauthorized(message) => ForgeError::BadApp { host, message },
             Trouble::Suspended => ForgeError::Suspended { host },
-            Trouble::Limited(retry_after) => ForgeError::RateLimited { host, retry_after },
+            Trouble::Limited(_, retry_after) => {
+                ForgeError::RateLimited { host, retry_after, asked: true }
+            }
+            Trouble::Held(retry_after) => {
+                ForgeError::RateLimited { host, retry_after, asked: false }
+            }
             Trouble::NotCovered(message) => ForgeError::InstallationGone { host, message },
             Trouble::NotFound(message) | Trouble::Odd(message) => {
                 ForgeError::Unreachable { host, message }

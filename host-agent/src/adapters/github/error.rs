@@ -9,8 +9,11 @@ use time::format_description::well_known::Rfc2822;
 
 use super::answer::Failure;
 use super::http::Answer;
+use super::limit::Reach;
 use super::redact::redact;
 
+/// What an account has left of its primary limit.
+const REMAINING: &str = "x-ratelimit-remaining";
 /// Wait after a secondary limit that does not say how long.
 const LIMIT_DEFAULT: Duration = Duration::from_secs(60);
 
@@ -29,7 +32,9 @@ pub enum Trouble {
     /// 403: its owner suspended the installation.
     Suspended,
     /// 403, 429: too many requests.
-    Limited(Duration),
+    Limited(Reach, Duration),
+    /// Not sent: the forge limits us still.
+    Held(Duration),
     /// 404: not there, or not for us.
     NotFound(String),
     /// 403, 422: the installation does not cover this.
@@ -50,7 +55,7 @@ pub fn trouble(answer: &Answer, now: OffsetDateTime) -> Trouble {
         StatusCode::UNAUTHORIZED => Trouble::Unauthorized(message),
         StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
             if let Some(wait) = limit(&answer.headers, &raw, answer.status, now) {
-                Trouble::Limited(wait)
+                Trouble::Limited(reach(&answer.headers, &raw), wait)
             } else if raw.contains("suspended") {
                 Trouble::Suspended
             } else {
@@ -67,6 +72,16 @@ fn is_about_time(message: &str) -> bool {
     message.contains("'Expiration time' claim") || message.contains("'Issued at' claim")
 }
 
+/// Whose limit it is. What does not say that it is an account's is taken for everybody's.
+fn reach(headers: &HeaderMap, message: &str) -> Reach {
+    let used_up = number(headers, REMAINING) == Some(0) || message.contains("installation ID");
+    if used_up && !message.contains("secondary rate limit") { Reach::Account } else { Reach::App }
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
 /// How long to wait, when the refusal is about a limit.
 fn limit(
     headers: &HeaderMap,
@@ -74,11 +89,11 @@ fn limit(
     status: StatusCode,
     now: OffsetDateTime,
 ) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let number = |name: &str| number(headers, name);
     if let Some(seconds) = number(header::RETRY_AFTER.as_str()) {
         return Some(Duration::from_secs(seconds.max(1)));
     }
-    if number("x-ratelimit-remaining") == Some(0) {
+    if number(REMAINING) == Some(0) {
         // By the forge's clock, where it says what that is.
         let now = date(headers).unwrap_or(now).unix_timestamp();
         let reset = number("x-ratelimit-reset").and_then(|at| i64::try_from(at).ok());
@@ -140,15 +155,21 @@ mod tests {
 
     #[test]
     fn limits_say_how_long() {
-        for (status, headers, message, seconds) in [
-            (403, &[("retry-after", "7")][..], "", 7),
-            (429, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1000090")], "", 90),
-            (403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "5")], "", 1),
-            (403, &[], "You have exceeded a secondary rate limit. Please wait", 60),
-            (429, &[], "", 60),
+        use Reach::{Account, App};
+        let used_up = ("x-ratelimit-remaining", "0");
+        let secondary = "You have exceeded a secondary rate limit. Please wait";
+        let primary = "API rate limit exceeded for installation ID 7";
+        for (status, headers, message, seconds, reach) in [
+            (403, &[("retry-after", "7")][..], "", 7, App),
+            (429, &[used_up, ("x-ratelimit-reset", "1000090")], "", 90, Account),
+            (403, &[used_up, ("x-ratelimit-reset", "5")], "", 1, Account),
+            (403, &[used_up, ("retry-after", "9")], secondary, 9, App),
+            (403, &[], secondary, 60, App),
+            (403, &[], primary, 60, Account),
+            (429, &[], "", 60, App),
         ] {
-            let expected = Trouble::Limited(Duration::from_secs(seconds));
-            assert_eq!(read(status, headers, message), expected, "{headers:?}");
+            let expected = Trouble::Limited(reach, Duration::from_secs(seconds));
+            assert_eq!(read(status, headers, message), expected, "{headers:?} {message}");
         }
     }
 

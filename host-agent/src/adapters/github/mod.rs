@@ -76,6 +76,19 @@ pub struct OwnApp {
     pub permissions: Permissions,
 }
 
+/// One of the App's installations, as its forge knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnInstallation {
+    /// The account that it is on.
+    pub account: String,
+    /// What its owner accepted.
+    pub permissions: Permissions,
+    /// Its owner suspended it.
+    pub suspended: bool,
+    /// The page where its owner changes it.
+    pub page: Option<String>,
+}
+
 /// Every configured forge, by host.
 #[derive(Debug)]
 pub struct GitHub {
@@ -99,6 +112,24 @@ impl GitHub {
     pub async fn own_app(&self, host: &ForgeHost) -> Result<OwnApp, ForgeError> {
         let AppAnswer { slug, permissions, .. } = self.app(host)?.own().await?;
         Ok(OwnApp { slug, permissions })
+    }
+
+    /// The App's first hundred installations on `host`.
+    ///
+    /// # Errors
+    /// As [`GitHub::own_app`].
+    pub async fn own_installations(
+        &self,
+        host: &ForgeHost,
+    ) -> Result<Vec<OwnInstallation>, ForgeError> {
+        let found = self.app(host)?.installations().await?.into_iter();
+        let own = found.map(|it| OwnInstallation {
+            account: it.account.map_or_else(|| it.id.to_string(), |account| account.login),
+            permissions: it.permissions,
+            suspended: it.suspended_at.is_some(),
+            page: it.html_url,
+        });
+        Ok(own.collect())
     }
 
     fn app(&self, host: &ForgeHost) -> Result<&Arc<App>, ForgeError> {

@@ -86,6 +86,15 @@ impl Rig {
         self.forge.state(|state| state.repository(owner, repo).map(|it| it.id)).expect("there")
     }
 
+    /// The number of an account's installation.
+    pub(crate) fn installation(&self, account: &str) -> u64 {
+        let at = |state: &local_forge::State| {
+            let account = state.account(account)?.id;
+            state.installation_of(account).map(|found| found.id)
+        };
+        self.forge.state(at).expect("an installation")
+    }
+
     /// `owner/repo` on the forge.
     pub(crate) fn repo(&self, name: &str) -> RepoId {
         RepoId { host: HOST.parse().expect("a host"), name: name.parse().expect("a name") }

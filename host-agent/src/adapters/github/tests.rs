@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use local_forge::{
-    AccountSpec, FaultKind, FaultSpec, InstallationChange, RepositoryChange, RepositorySpec, State,
+    AccountSpec, FaultKind, FaultSpec, InstallationChange, RepositoryChange, RepositorySpec,
 };
 use time::OffsetDateTime;
 
@@ -85,13 +85,7 @@ async fn an_installation_is_found_by_id_whatever_has_the_name_now() {
     let rig = rig().await;
     let (id, name) = (rig.id("acme/web"), rig.repo("acme/web").name);
     let host = HOST.parse().expect("a host");
-    let of = |account: &str| {
-        let at = |state: &State| {
-            let account = state.account(account).map(|account| account.id);
-            account.and_then(|id| state.installation_of(id)).map(|found| found.id)
-        };
-        InstallationId(rig.forge.state(at).expect("an installation"))
-    };
+    let of = |account: &str| InstallationId(rig.installation(account));
     let change = RepositoryChange { owner: Some("other".to_owned()), ..Default::default() };
     rig.forge.change_repository("acme", "web", &change).expect("transferred");
     let found = rig.github.installation(&host, id, &name).await.expect("followed");
@@ -183,6 +177,29 @@ async fn while_the_forge_limits_us_it_is_left_alone() {
         assert!(matches!(error, ForgeError::RateLimited { .. }), "{error:?}");
     }
     assert_eq!(rig.forge.calls().len(), 1, "the second was not sent");
+}
+
+#[tokio::test]
+async fn one_accounts_exhausted_limit_stops_no_other() {
+    let rig = rig().await;
+    let [acme, other] = [request(&rig, &["acme/web"]).await, request(&rig, &["other/tools"]).await];
+    let path = format!("/app/installations/{}/", acme.installation.0);
+    let primary = FaultKind::RateLimit { retry_after: None, reset_seconds: 60, status: 403 };
+    rig.forge.add_fault(FaultSpec::everywhere(primary).on(&path).times(1));
+    for asked in [true, false, false] {
+        let error = rig.github.mint(&acme).await.expect_err("limited");
+        let said = matches!(error, ForgeError::RateLimited { asked: said, .. } if said == asked);
+        assert!(said, "{error:?}");
+        rig.github.mint(&other).await.expect("its limit is its own");
+        installation(&rig.github, &rig, "acme/api").await.expect("the App's is its own too");
+    }
+    let secondary = FaultKind::RateLimit { retry_after: Some(30), reset_seconds: 60, status: 403 };
+    let path = format!("/app/installations/{}/", other.installation.0);
+    rig.forge.add_fault(FaultSpec::everywhere(secondary).on(&path).times(1));
+    rig.github.mint(&other).await.expect_err("limited");
+    rig.forge.clear_calls();
+    installation(&rig.github, &rig, "acme/api").await.expect_err("the whole App is");
+    assert_eq!(rig.forge.calls().len(), 0);
 }
 
 #[tokio::test]
