@@ -17,7 +17,7 @@
 mod listener;
 mod problem;
 mod prompt;
-mod query;
+pub(crate) mod query;
 mod routes;
 mod stream;
 mod thorough;
