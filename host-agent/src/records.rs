@@ -217,7 +217,8 @@ pub struct RecordStore {
 
 impl RecordStore {
     /// Opens `drones/` in the state directory, made where missing. A file that cannot be read is
-    /// set aside as `<name>.json.broken` with a warning: a lost record is healed from labels.
+    /// set aside as `<name>.json.broken` with a warning: a lost record is healed from labels. What a
+    /// killed host agent had not finished writing is swept away.
     ///
     /// # Errors
     /// When the directory cannot be made or listed.
@@ -233,6 +234,8 @@ impl RecordStore {
                     }
                     Err(error) => set_aside(&path, &error),
                 }
+            } else if is_unfinished(&path) {
+                std::fs::remove_file(&path)?;
             }
         }
         Ok(Self { directory: directory.to_owned(), records: Mutex::new(records) })
@@ -335,8 +338,15 @@ fn set_aside(path: &Path, error: &io::Error) {
     }
 }
 
+/// What the name of a record begins with that is being written.
+const UNFINISHED: &str = ".record-";
+
+fn is_unfinished(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes()))
+}
+
 fn write_atomically(directory: &Path, path: &Path, record: &Record) -> io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(".record-").tempfile_in(directory)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(directory)?;
     serde_json::to_writer_pretty(&mut file, record)?;
     file.write_all(b"\n")?;
     file.as_file().sync_all()?;
@@ -380,6 +390,25 @@ pub(crate) mod tests {
         assert_eq!(again.find(&made.drone).expect("found").desired, Desired::Burrowed);
         again.remove(&made.drone).expect("remove");
         assert!(RecordStore::load(directory.path()).expect("third").all().is_empty());
+    }
+
+    #[test]
+    fn a_write_that_is_cut_off_at_any_byte_leaves_the_record_as_it_was() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = RecordStore::load(directory.path()).expect("load");
+        let before = store.create(record("acme-web")).expect("create");
+        let grant = Grant::new(8, "acme/api".parse().expect("a name"), Permissions::new());
+        store.update(&before.drone, |record| record.put_grant(grant)).expect("update");
+        let path = directory.path().join("acme-web.json");
+        let after = std::fs::read(&path).expect("the new record");
+        store.update(&before.drone, |record| *record = Record::clone(&before)).expect("update");
+        let unfinished = directory.path().join(format!("{UNFINISHED}x"));
+        for written in 0..=after.len() {
+            std::fs::write(&unfinished, &after[..written]).expect("write");
+            let again = RecordStore::load(directory.path()).expect("load again");
+            assert_eq!(again.find(&before.drone), Some(Arc::clone(&before)), "{written} bytes");
+            assert!(!unfinished.exists(), "swept away");
+        }
     }
 
     #[test]

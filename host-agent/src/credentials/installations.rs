@@ -52,6 +52,12 @@ impl<F: Forge> Installations<F> {
         Ok(found)
     }
 
+    /// The installation that was found to cover a repository when it was last looked for.
+    pub fn known(&self, host: &ForgeHost, id: ForgeRepoId) -> Option<Installation> {
+        let known = self.lock();
+        known.installations.get(&(host.clone(), id)).map(|(installation, _)| installation.clone())
+    }
+
     /// Notes what a search found.
     pub fn found(&self, host: &ForgeHost, repository: &ForgeRepository) {
         let key = (host.clone(), repository.id);

@@ -14,6 +14,7 @@ pub(crate) mod grants;
 mod installations;
 pub mod keeper;
 mod kept_sockets;
+mod never_asked;
 pub mod permissions;
 mod refusals;
 mod renames;
@@ -30,7 +31,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hatchery_protocol::wire::{GrantedRepo, Identity, MIN_VALID_DEFAULT};
+use hatchery_protocol::wire::{GrantedRepo, Identity, MIN_VALID_DEFAULT, Permissions};
 use hatchery_protocol::{DroneName, ForgeHost, RepoId, RepoName};
 use time::OffsetDateTime;
 use tokio::sync::mpsc;
@@ -46,8 +47,10 @@ use crate::secret::Token;
 use attest::{Attested, Refusal};
 use audit::{Audit, Event, Line, Verdict};
 use broker::Broker;
+use forge::Installation;
 use keeper::{Keeper, Kept};
 use kept_sockets::KeptSockets;
+use permissions::{beyond, includes, lowest};
 use token::{Live, TokenError};
 
 /// How long a closing socket's connections may take to end.
@@ -375,6 +378,26 @@ impl<F: Forge> Credentials<F> {
     /// What the drone was refused since then, the newest last.
     pub fn refused_since(&self, drone: &DroneName, then: OffsetDateTime) -> Vec<RepoName> {
         self.broker.refused_since(drone, then)
+    }
+
+    /// What the App's installations lack of a drone's grants, and of what such grants usually have,
+    /// by repository. As far as they are known: nobody is asked.
+    pub fn lacking(&self, record: &Record) -> Vec<(RepoName, Permissions)> {
+        let mut lacking = vec![];
+        for grant in &record.grants {
+            let known = self.broker.installations.known(&record.repo.host, grant.repo_id);
+            let Some(Installation { permissions: held, .. }) = known else { continue };
+            let usual = self.config.permissions_for(&grant.name);
+            let mut missing = beyond(&grant.permissions, &held);
+            // A grant that was narrowed on purpose lacks nothing else.
+            if includes(&grant.permissions, &lowest(usual, &held)) {
+                missing.extend(beyond(usual, &held));
+            }
+            if !missing.is_empty() {
+                lacking.push((grant.name.clone(), missing));
+            }
+        }
+        lacking
     }
 
     /// What the drone is told about itself. Works while the forge is down.

@@ -10,7 +10,8 @@ use super::engine::ContainerEngine;
 use super::failure::Failure;
 use super::view::{DroneState, DroneStatus, DroneSummary};
 use super::{Lifecycle, explain, grants};
-use crate::credentials::Forge;
+use crate::credentials::{Forge, permissions};
+use crate::records::Record;
 
 /// Share of the memory limit, in percent, above which a drone is said to be nearly out of it.
 const NEARLY_FULL: u64 = 95;
@@ -44,13 +45,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             ports,
             grants,
             last_token_at: self.credentials.last_token_at(drone),
-            health: self.health(&summary),
+            health: self.health(&summary, record.as_deref()),
             events: self.journal.of(drone),
             summary,
         })
     }
 
-    fn health(&self, summary: &DroneSummary) -> Vec<String> {
+    fn health(&self, summary: &DroneSummary, record: Option<&Record>) -> Vec<String> {
         let drone = &summary.drone;
         let mut wrong = vec![];
         match summary.state {
@@ -84,7 +85,23 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
                  `hatchery repo connect {drone} {repo}` grants it"
             ));
         }
+        wrong.extend(record.into_iter().flat_map(|record| self.lacking(record)));
         wrong.extend(self.known.what_is_wrong_with_the_network());
         wrong
+    }
+
+    fn lacking(&self, record: &Record) -> Vec<String> {
+        let lacking = self.credentials.lacking(record).into_iter();
+        let told = lacking.map(|(repo, missing)| {
+            let missing = permissions::list(&missing);
+            format!(
+                "the App's installation on {} lacks {missing} for {repo}, and the drone goes without; \
+                 once its owner accepts them: `hatchery repo connect {} {repo} --permissions {}`",
+                repo.owner(),
+                record.drone,
+                missing.replace(' ', ",")
+            )
+        });
+        told.collect()
     }
 }
