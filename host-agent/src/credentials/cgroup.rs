@@ -9,6 +9,12 @@
 /// Length of a container's full id, in hex digits.
 const ID_LENGTH: usize = 64;
 
+/// What Podman writes before the id: by systemd, by its cgroupfs driver, with `--cgroups=split`.
+const PODMAN: [&str; 2] = ["libpod", "libpod-payload"];
+
+/// Podman's own process beside each container: it runs as the host's, and is not in it.
+const MONITOR: &str = "libpod-conmon";
+
 /// Why a process is not in one container.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CgroupError {
@@ -55,14 +61,18 @@ pub fn has_own_cpusets(text: &str) -> bool {
         .any(|controllers| controllers.split(',').any(|controller| controller == "cpuset"))
 }
 
-/// The id in one path component: `<id>` (cgroupfs driver) or `<runtime>-<id>.scope` (systemd).
+/// The id in one path component: `<id>` (cgroupfs driver), `<runtime>-<id>.scope` (systemd), and
+/// what Podman makes of both.
 fn id_of(component: &str) -> Option<&str> {
-    let id = match component.strip_suffix(".scope") {
-        Some(unit) => unit.rsplit_once('-')?.1,
-        None => component,
+    let (runtime, id) = match component.strip_suffix(".scope") {
+        Some(unit) => unit.rsplit_once('-')?,
+        None => {
+            let podman = component.rsplit_once('-').filter(|(name, _)| PODMAN.contains(name));
+            podman.unwrap_or(("", component))
+        }
     };
     let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    (id.len() == ID_LENGTH && id.bytes().all(hex)).then_some(id)
+    (runtime != MONITOR && id.len() == ID_LENGTH && id.bytes().all(hex)).then_some(id)
 }
 
 #[cfg(test)]
@@ -102,6 +112,47 @@ mod tests {
         }
     }
 
+    /// A file that was captured from a real process.
+    macro_rules! captured {
+        ($name:literal) => {
+            ($name, include_str!(concat!("testdata/cgroup/", $name)))
+        };
+    }
+
+    /// Beginnings of the ids of the captured containers; nothing where the process is in none.
+    #[test]
+    fn what_real_engines_write_is_understood() {
+        for ((name, text), begins) in [
+            (captured!("docker-v2-systemd"), "1e9c3ee5"),
+            (captured!("docker-v2-systemd-nested"), "a6bfac50"),
+            (captured!("docker-v2-systemd-forged"), "41397fe2"),
+            (captured!("docker-v2-cgroupfs"), "50a5969a"),
+            (captured!("docker-rootless"), "f36f2f30"),
+            (captured!("docker-rootless-forged"), "34029365"),
+            (captured!("podman-systemd"), "2453ea91"),
+            (captured!("podman-systemd-forged"), "3758e6c0"),
+            (captured!("podman-systemd-monitor"), ""),
+            (captured!("podman-split"), "e60076b1"),
+            (captured!("podman-cgroupfs"), "ddca931e"),
+            (captured!("podman-cgroupfs-forged"), "08100e91"),
+            (captured!("podman-rootless-systemd"), "dba88f56"),
+            (captured!("podman-rootless-monitor"), ""),
+            (captured!("podman-rootless-cgroupfs"), "bf9d58e8"),
+            (captured!("podman-rootless-cgroupfs-forged"), "3fc2b801"),
+        ] {
+            match container_id(text) {
+                Ok(id) => assert!(!begins.is_empty() && id.starts_with(begins), "{name}: {id}"),
+                Err(error) => assert!(
+                    begins.is_empty() && error == CgroupError::NoContainer,
+                    "{name}: {error}"
+                ),
+            }
+            // The controllers of version 2 alone, as most machines have it.
+            let unified = text.lines().find(|line| line.starts_with("0::")).expect("a line");
+            assert_eq!(container_id(unified).ok(), container_id(text).ok(), "{name}");
+        }
+    }
+
     #[test]
     fn what_is_no_container_is_refused() {
         for text in [
@@ -115,6 +166,10 @@ mod tests {
             &format!("0::/docker/{ID}0\n"),
             &format!("0::/docker/{}\n", ID.to_uppercase()),
             &format!("0::/docker/{ID} (deleted)\n"),
+            &format!("0::/machine.slice/libpod-conmon-{ID}.scope\n"),
+            &format!("0::/libpod_parent/libpod-conmon-{ID}\n"),
+            &format!("0::/machine.slice/machine-libpod_pod_{ID}.slice\n"),
+            &format!("0::/drones/mine-{ID}\n"),
         ] {
             assert_eq!(container_id(text), Err(CgroupError::NoContainer), "{text:?}");
         }
