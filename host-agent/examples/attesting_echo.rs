@@ -35,11 +35,10 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// As a drone's socket does it: a look at who connected while the request is on its way, then the
-/// proof for the writer of that request.
+/// As a drone's socket does it: a handle on who connected at once, and the proof for the writer once
+/// the request is there.
 fn attested(stream: &UnixStream, record: &Arc<Record>) -> io::Result<bool> {
     let peer = Peer::of(stream).map_err(io::Error::other)?;
-    let Some(seen) = peer.see(Arc::clone(record)) else { return Ok(false) };
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmCredentials(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut request = [0; 2048];
@@ -49,5 +48,5 @@ fn attested(stream: &UnixStream, record: &Arc<Record>) -> io::Result<bool> {
         RecvAncillaryMessage::ScmCredentials(of) => u32::try_from(of.pid.as_raw_pid()).ok(),
         _ => None,
     });
-    Ok(seen.attest(writer).is_some())
+    Ok(peer.attest_alone(Arc::clone(record), writer).is_some())
 }
