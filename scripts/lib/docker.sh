@@ -15,7 +15,7 @@ docker_is_podman() { curl -sS -m 5 -D - -o /dev/null --unix-socket "$DOCKER_SOCK
 # docker_usable: what answers in Docker's place, and cannot do its work.
 docker_usable() {
   if docker_is_podman; then
-    fail "Podman answers on $DOCKER_SOCKET, and drones need Docker Engine" "apt-get remove podman-docker, or systemctl disable --now podman.socket; then run this again"
+    fail "Podman answers on $DOCKER_SOCKET, and quickstart works with Docker Engine" "apt-get remove podman-docker, or systemctl disable --now podman.socket; then run this again"
   fi
   if [ -x /snap/bin/docker ] && ! docker_in_path; then
     fail "Docker is installed as a snap, which does not see most of this machine's files" "snap remove docker (its containers go, too), then run this again"

@@ -3,6 +3,10 @@
 # bin directory that every service has in its PATH.
 
 CONFIG_FILE=/etc/hatchery/config.toml
+# What the host agent calls, beside Docker and Node.
+SERVER_PACKAGES=(ca-certificates git iptables)
+
+server_packages_ready() { [ -z "$(missing "${SERVER_PACKAGES[@]}")" ]; }
 
 # install_changed SOURCE TARGET: replaced by rename, and only when it differs.
 install_changed() {

@@ -123,6 +123,8 @@ machine_cgroups() {
       cat "$hierarchy/cpuset.mems" >"$hierarchy/$1/cpuset.mems" 2>/dev/null || true
       echo 1 >"$hierarchy/$1/cgroup.clone_children" 2>/dev/null || true
     fi
+    # Beside this machine's own processes a group weighs as much as one of them.
+    if [ -e "$hierarchy/$1/cpu.shares" ]; then echo $((1024 * $(nproc))) >"$hierarchy/$1/cpu.shares"; fi
     echo "$BASHPID" >"$hierarchy/$1/cgroup.procs"
   done
 }

@@ -14,9 +14,10 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 # LANGUAGE goes before LC_ALL where programs' words are read; and what is installed is for everybody.
 unset LANGUAGE
 umask 022
-# Set when this very run makes the cache, so that quickstart may take it back.
+# Set when there is no cache yet, or nothing in it but logs of runs that came to nothing, so that
+# quickstart may take it back.
 HATCHERY_CACHE_NEW=
-if [ ! -d "$HATCHERY_CACHE" ]; then HATCHERY_CACHE_NEW=1; fi
+if [ -z "$(find "$HATCHERY_CACHE" -mindepth 1 -maxdepth 1 ! -name logs 2>/dev/null)" ]; then HATCHERY_CACHE_NEW=1; fi
 if ! mkdir -p "$HATCHERY_CACHE" "$HATCHERY_STEP_LOGS"; then
   printf 'error: downloads and logs cannot go to %s\n\nhint: name another place by HATCHERY_CACHE, or run this as root\n' "$HATCHERY_CACHE" >&2
   exit 1

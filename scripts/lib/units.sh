@@ -30,13 +30,16 @@ units_install() {
 units_start() {
   systemctl enable "${UNITS[@]}"
   systemctl start hatchery.socket
-  systemctl restart "$@" hatchery.service
+  if systemctl restart "$@" hatchery.service; then return; fi
+  journalctl -n 20 --no-pager -u hatchery.service
+  return 1
 }
 
 units_stop() {
   systemctl disable --now "${UNITS[@]}" || true
   # Sockets and tokens that systemd keeps for the next host agent; older ones drop them by themselves.
   systemctl clean --what=fdstore hatchery.service || true
+  systemctl reset-failed "${UNITS[@]}" 2>/dev/null || true
 }
 
 # units_drop_in: what differs where quickstart put the programs and, on Debian 12, the engine.

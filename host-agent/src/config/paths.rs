@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use super::valid::Paths;
 use super::{env, load::CONFIG_FILE};
 
+/// Where the machine's services have their runtime directories, and the name of ours.
+const RUN: &str = "/run";
+const NAME: &str = "hatchery";
+
 /// What the places depend on: the user and the environment. Tests make their own.
 pub struct Locations<'a> {
     /// Whether the program runs as root.
@@ -29,9 +33,17 @@ impl Locations<'static> {
 }
 
 impl Locations<'_> {
-    /// The control API's socket: all that a client needs to know.
+    /// The control API's socket: all that a client needs to know. A user without a host agent of
+    /// their own gets the machine's, which admits who is in its group.
     pub fn control_socket(&self) -> PathBuf {
-        super::valid::control_socket(&self.runtime())
+        self.socket_among(|path| path.exists())
+    }
+
+    fn socket_among(&self, exists: impl Fn(&Path) -> bool) -> PathBuf {
+        let own = super::valid::control_socket(&self.runtime());
+        let machines = super::valid::control_socket(&Path::new(RUN).join(NAME));
+        let asked_for = self.path(env::RUNTIME_DIR).is_some();
+        if !asked_for && !exists(&own) && exists(&machines) { machines } else { own }
     }
 
     /// All paths, with `config` (`--config`) going before the environment.
@@ -57,8 +69,8 @@ impl Locations<'_> {
     fn runtime(&self) -> PathBuf {
         self.path(env::RUNTIME_DIR).unwrap_or_else(|| {
             let base =
-                if self.root { "/run".into() } else { self.xdg(env::XDG_RUNTIME_DIR, ".cache") };
-            base.join("hatchery")
+                if self.root { RUN.into() } else { self.xdg(env::XDG_RUNTIME_DIR, ".cache") };
+            base.join(NAME)
         })
     }
 
@@ -137,6 +149,30 @@ mod tests {
         assert_eq!(paths.config, Path::new("/home/ann/.config/hatchery/config.toml"));
         assert_eq!(paths.runtime, Path::new("/run/user/1000/hatchery"));
         assert_eq!(paths.state, Path::new("/home/ann/.local/state/hatchery"));
+    }
+
+    #[test]
+    fn a_user_without_a_host_agent_talks_to_the_machines() {
+        let (own, machines) =
+            ("/home/ann/.cache/hatchery/control.sock", "/run/hatchery/control.sock");
+        let table = [
+            (false, None, vec![machines], machines),
+            (false, None, vec![own, machines], own),
+            (false, None, vec![], own),
+            (false, Some("/r"), vec![machines], "/r/control.sock"),
+            (true, None, vec![], machines),
+        ];
+        for (root, asked_for, there, expected) in table {
+            let variable = |name: &str| match name {
+                env::HOME => Some("/home/ann".into()),
+                env::RUNTIME_DIR => asked_for.map(OsString::from),
+                _ => None,
+            };
+            let locations = Locations { root, variable: &variable, executable: None };
+            let found =
+                locations.socket_among(|path| there.iter().any(|one| path == Path::new(one)));
+            assert_eq!(found, Path::new(expected), "{root} {asked_for:?} {there:?}");
+        }
     }
 
     #[test]
