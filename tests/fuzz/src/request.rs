@@ -185,7 +185,8 @@ fn granted(name: &str) -> Option<u64> {
 /// Every `repo` of a query, unescaped once, in lower case.
 fn asked(query: &str) -> Vec<String> {
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(key, _)| unescaped(key) == "repo").map(|(_, value)| unescaped(value)).collect()
+    let named = pairs.filter(|(key, _)| unescaped(key) == "repo");
+    named.map(|(_, value)| unescaped(value).to_ascii_lowercase()).collect()
 }
 
 fn unescaped(text: &str) -> String {
@@ -196,5 +197,5 @@ fn unescaped(text: &str) -> String {
         bytes.extend(u8::from_str_radix(digits, 16));
         bytes.extend_from_slice(rest.as_bytes());
     }
-    String::from_utf8_lossy(&bytes).to_ascii_lowercase()
+    String::from_utf8_lossy(&bytes).into_owned()
 }
