@@ -24,7 +24,8 @@ fn a_repository_that_the_app_does_not_see_is_not_found() {
     run.code(3).complains(minerals).complains("nobody/nothing").complains("\nhint: ");
     assert!(!Inventory::of(agent).mentions("nobody-nothing"), "{}", run.report());
     let stranger = Repo::describe("stranger").on_dev_image().permissions(None).create(&world);
-    fails(agent, &stranger, 3, &[minerals, &stranger.name(), "install the App"]);
+    let page = "/apps/hatchery/installations/new/permissions?suggested_target_id=";
+    fails(agent, &stranger, 3, &[minerals, &stranger.name(), "install the App", page]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub mod repo;
 pub mod run;
 pub mod service_manager;
 pub mod wait;
+mod watch;
 pub mod world;
 
 pub use bed::{Bed, Engine};
@@ -36,4 +37,5 @@ pub use repo::{Repo, RepoBuilder};
 pub use run::Run;
 pub use service_manager::ServiceManager;
 pub use wait::wait_until;
+pub use watch::Watch;
 pub use world::{Turn, World};
