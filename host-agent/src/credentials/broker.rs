@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::audit::{Audit, Event, Line};
-use super::cache::{Answer, Cache, Landing};
+use super::cache::{Answer, Cache, Flight, Landing};
 use super::forge::{Forge, ForgeError, ForgeRepository, Installation, InstallationId, MintRequest};
 use super::grants::{self, Scope};
 use super::installations::Installations;
@@ -26,6 +26,9 @@ use crate::records::{ForgeRepoId, Grant, Record, RecordStore};
 
 /// How often tokens in use are looked over for a refresh.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// How long a request waits for a forge that hangs while there is a token that is good still; less
+/// than clients wait for their answer.
+const FORGE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long slay waits for its tokens to be taken back; after that it goes on in the background.
 const REVOKE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the end of the host agent waits for calls under way.
@@ -151,15 +154,27 @@ impl<F: Forge> Broker<F> {
                 if let Some(landing) = start {
                     self.fly(landing);
                 }
-                match (flight.await, fallback) {
-                    (Ok(live), _) => live,
-                    (Err(error), Some(live)) if Self::may_fall_back(&error, &live) => live,
-                    (Err(error), _) => return Err(error),
-                }
+                Self::landed_or_valid(flight, fallback).await?
             }
         };
         self.cache().served(drone, OffsetDateTime::now_utc());
         Ok(live)
+    }
+
+    /// What a flight brings; where it brings none, or takes long, a token that is good still.
+    async fn landed_or_valid(
+        flight: Flight,
+        fallback: Option<Arc<Live>>,
+    ) -> Result<Arc<Live>, TokenError> {
+        let Some(valid) = fallback else { return flight.await };
+        match tokio::time::timeout(FORGE_PATIENCE, flight.clone()).await {
+            Ok(Err(error)) if !Self::may_fall_back(&error, &valid) => Err(error),
+            Ok(Err(_)) => Ok(valid),
+            Ok(Ok(live)) => Ok(live),
+            // The flight goes on, for who asks next.
+            Err(_) if valid.expires_at > OffsetDateTime::now_utc() => Ok(valid),
+            Err(_) => flight.await,
+        }
     }
 
     /// The forge is out of reach, and this token still good.
