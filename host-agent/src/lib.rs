@@ -15,6 +15,7 @@ pub mod doctor;
 pub mod drone_api;
 pub mod lifecycle;
 pub mod policy;
+pub mod policy_check;
 pub mod records;
 pub mod secret;
 pub mod serve;
