@@ -17,6 +17,7 @@ pub mod drone_api;
 pub mod fuzzing;
 pub mod lifecycle;
 pub mod policy;
+pub mod policy_check;
 pub mod records;
 pub mod secret;
 pub mod serve;

@@ -123,6 +123,9 @@ pub struct Record {
     /// The node's id at the tailnet's control server.
     #[serde(default)]
     pub tailnet_node: Option<String>,
+    /// What its image was made from: reference -> digest of the time, or an image's id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, String>,
     /// An operation under way.
     #[serde(default)]
     pub operation: Option<Operation>,
@@ -374,6 +377,7 @@ pub(crate) mod tests {
             desired: Desired::Running,
             container_id: None,
             tailnet_node: None,
+            references: BTreeMap::new(),
             operation: None,
             choices: SpawnChoices::default(),
             created_at: OffsetDateTime::UNIX_EPOCH,

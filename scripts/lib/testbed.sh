@@ -30,6 +30,7 @@ testbed_tools() {
   ensure "gh $GH_VERSION" gh_ready gh_install
   ensure "git-lfs" git_lfs_ready git_lfs_install
   ensure "qemu-aarch64" qemu_ready qemu_install
+  ensure "a registry" registry_ready registry_install
   ensure "Docker Engine $ENGINE_VERSION" engine_unpacked engine_unpack
   ensure "Docker Engine $CLASSIC_VERSION" classic_unpacked classic_unpack
   ensure "base image (Debian $BASE_SUITE)" base_ready base_make
@@ -149,6 +150,7 @@ HATCHERY_TEST_CONTROL=$HATCHERY_ROOT/scripts/testbed
 HATCHERY_TEST_DEVCONTAINER=$devcontainer
 HATCHERY_TEST_GH=$(gh_home)/gh
 HATCHERY_TEST_QEMU_AARCH64=$(qemu_home)/qemu-aarch64
+HATCHERY_TEST_REGISTRY=$(registry_home)/docker-registry
 HATCHERY_TEST_IMAGE_BASE=$IMAGE_BASE
 HATCHERY_TEST_IMAGE_DEV=$IMAGE_DEV
 HATCHERY_TEST_IMAGE_BUSYBOX=$IMAGE_BUSYBOX

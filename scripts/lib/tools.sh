@@ -60,3 +60,13 @@ qemu_fill() {
   mv "$1/root/usr/bin/qemu-aarch64-static" "$1/qemu-aarch64"
   rm -rf "$1/root"
 }
+
+# A registry for images and features, as Debian has it.
+registry_home() { echo "$HATCHERY_CACHE/registry-$BASE_SUITE"; }
+registry_ready() { [ -x "$(registry_home)/docker-registry" ]; }
+registry_install() { atomic_dir "$(registry_home)" registry_fill; }
+registry_fill() {
+  pool_unpack "$BASE_SUITE" "$(deb_arch)" "$1/root" docker-registry
+  mv "$1/root/usr/bin/docker-registry" "$1/docker-registry"
+  rm -rf "$1/root"
+}

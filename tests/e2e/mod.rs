@@ -27,6 +27,7 @@ mod non_root;
 mod not_granted;
 mod out_of_memory;
 mod rebuild;
+mod registries;
 mod renamed;
 mod repo_connect;
 mod revoked;

@@ -13,7 +13,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lifecycle", &["config", "credentials", "policy", "records", "secret"]),
     ("control", &["config", "credentials", "lifecycle", "records"]),
     ("adapters", &["config", "credentials", "lifecycle", "policy", "records", "secret"]),
-    ("cli", &["cli", "config", "control", "doctor", "lifecycle", "policy", "records", "serve"]),
+    (
+        "cli",
+        &[
+            "cli",
+            "config",
+            "control",
+            "doctor",
+            "lifecycle",
+            "policy",
+            "policy_check",
+            "records",
+            "serve",
+        ],
+    ),
+    ("policy_check", &["adapters", "config", "lifecycle", "policy"]),
     ("doctor", &["adapters", "config", "control", "credentials", "lifecycle"]),
     (
         "serve",

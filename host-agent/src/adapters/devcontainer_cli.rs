@@ -1,15 +1,17 @@
 //! The devcontainer CLI: builds images, brings Compose drones up, runs hooks.
 //!
 //! It runs with an environment made from nothing (`${localEnv:X}` reads it), under a watchdog, and
-//! never writes a lock file. Its standard error is a stream of JSON lines with stack traces in
+//! writes no lock file but over ours. Its standard error is a stream of JSON lines with stack traces in
 //! plain text between them; its standard output one line of JSON that tells the outcome.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::cut_off::CutOff;
@@ -18,7 +20,8 @@ use super::hook_watch::HookWatch;
 use super::{Machine, cli_home};
 use crate::config::env;
 use crate::lifecycle::devcontainers::{
-    BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Output, OutputLine, UpRequest,
+    BuildRequest, DevcontainerError, Devcontainers, HooksRequest, Lock, Output, OutputLine,
+    UpRequest,
 };
 use crate::lifecycle::engine::ContainerEngine as _;
 use crate::secret::hex;
@@ -100,8 +103,7 @@ impl Devcontainers for Machine {
             let features = serde_json::Value::Object(request.features.clone()).to_string();
             argument(&mut run, "--additional-features", features);
         }
-        let lock = if request.lock_file { "--frozen-lockfile" } else { "--no-lockfile" };
-        run.arguments.push(lock.into());
+        run.arguments.extend(lock_flag(request.lock).map(OsString::from));
         let heard = |line: &str| {
             if let (Some(notes), Some(text)) = (&mut notes, raw_text(line)) {
                 notes.hear(&text);
@@ -247,7 +249,7 @@ impl Machine {
         self.builds.clone().acquire_many_owned(permits).await.ok()
     }
 
-    fn plain_devcontainer(&self, limit: Duration, project: Option<&str>) -> Run {
+    pub(super) fn plain_devcontainer(&self, limit: Duration, project: Option<&str>) -> Run {
         let mut host = OsString::from("unix://");
         host.push(&self.programs.docker_socket);
         let mut environment = vec![
@@ -291,17 +293,22 @@ impl Machine {
         output: &Output,
         heard: impl FnMut(&str) + Send,
     ) -> Result<Outcome, DevcontainerError> {
-        let (scratch, program) = (self.scratch.clone(), run.program.clone());
-        let made = tokio::task::spawn_blocking(move || cli_home::make(&scratch)).await;
-        let temporary = made
-            .unwrap_or_else(|error| Err(error.into()))
-            .map_err(|source| DevcontainerError::Run { program, source })?;
-        let mut run = run.clone();
-        run.environment.push(("TMPDIR", temporary.path().into()));
+        let unmade = |source| DevcontainerError::Run { program: run.program.clone(), source };
+        let (temporary, run) = self.with_temporary(run).await.map_err(unmade)?;
         let done = self.ended(command, &run, output, heard).await;
         // An interrupted run drops it here and now instead.
         let _ = tokio::task::spawn_blocking(move || drop(temporary)).await;
         done
+    }
+
+    /// A temporary directory of its own for a run, which has to be over before that is dropped.
+    pub(super) async fn with_temporary(&self, run: &Run) -> io::Result<(TempDir, Run)> {
+        let scratch = self.scratch.clone();
+        let made = tokio::task::spawn_blocking(move || cli_home::make(&scratch)).await;
+        let temporary = made.unwrap_or_else(|error| Err(error.into()))?;
+        let mut run = run.clone();
+        run.environment.push(("TMPDIR", temporary.path().into()));
+        Ok((temporary, run))
     }
 
     async fn ended(
@@ -346,6 +353,16 @@ impl Machine {
         Err(DevcontainerError::Failed {
             message: said.unwrap_or_else(|| format!("devcontainer {command} failed: {last}")),
         })
+    }
+}
+
+/// What the CLI is told about a lock file. Without a word it obeys the one that is there, and adds to
+/// it what it lacks.
+fn lock_flag(lock: Lock) -> Option<&'static str> {
+    match lock {
+        Lock::None => Some("--no-lockfile"),
+        Lock::Repository => Some("--frozen-lockfile"),
+        Lock::Ours => None,
     }
 }
 
@@ -401,7 +418,7 @@ fn text_line(text: &str) -> OutputLine {
 }
 
 /// Text without terminal sequences and other control characters.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars();
     while let Some(one) = characters.next() {

@@ -11,6 +11,7 @@ pub mod firewall;
 pub mod git;
 pub mod github;
 mod hook_watch;
+pub mod registry;
 pub mod systemd;
 
 use std::path::{Path, PathBuf};
@@ -54,22 +55,34 @@ impl Machine {
         let scratch = config.paths.cache().join("run");
         std::fs::create_dir_all(&scratch)?;
         cli_home::clear(&scratch)?;
+        let permits = config.limits.build_concurrency.max(1);
+        let hook_client = hook_client(&scratch);
+        Ok(Self { hook_client, ..Self::with(config.programs.clone(), scratch, permits) })
+    }
+
+    /// The machine for somebody who makes nothing on it, beside a host agent or without one;
+    /// `scratch` is an empty directory.
+    pub fn apart(programs: Programs, scratch: &Path) -> Self {
+        Self::with(programs, scratch.to_owned(), 1)
+    }
+
+    fn with(programs: Programs, scratch: PathBuf, permits: u32) -> Self {
         let home = std::env::var_os("HOME").map_or_else(|| scratch.clone(), PathBuf::from);
-        Ok(Self {
+        Self {
             docker: OnceLock::new(),
-            programs: config.programs.clone(),
-            hook_client: hook_client(&scratch),
+            programs,
+            hook_client: None,
             home,
             scratch,
-            builds: Arc::new(Semaphore::new(config.limits.build_concurrency.max(1) as usize)),
-            build_permits: config.limits.build_concurrency.max(1),
+            builds: Arc::new(Semaphore::new(permits as usize)),
+            build_permits: permits,
             builder: OnceCell::new(),
             unswept: classic_builder::Unswept::default(),
             compose: OnceCell::new(),
             cpu: CpuSamples::default(),
             making: Arc::default(),
             cut_off: cut_off::LastCutOff::default(),
-        })
+        }
     }
 }
 

@@ -324,6 +324,12 @@ pub(super) fn seconds(took: Duration) -> String {
     format!("{} min {} s", whole / 60, whole % 60)
 }
 
+/// A reference with what it was found to be, once each.
+pub(super) fn made_from(name: &str, digest: &str) -> String {
+    let digest = digest.rsplit('@').next().unwrap_or(digest);
+    if name.ends_with(digest) { name.to_owned() } else { format!("{name} ({digest})") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! `hatchery policy`: what Hatchery would say to a repository's configuration. Needs no host agent
 //! and no configuration file.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,10 +10,11 @@ use hatchery_protocol::{DroneName, ForgeHost, RepoId, RepoName};
 
 use super::serve::config_failure;
 use super::terminal::Terminal;
-use super::{Global, Stop, messages};
-use crate::config::{self, ConfigError, DEFAULT_REGISTRIES, Locations, PolicyRule};
+use super::{Global, Stop, messages, on_one_thread};
+use crate::config::{self, ConfigError, DEFAULT_REGISTRIES, Locations, PolicyRule, Programs};
 use crate::lifecycle::{Failure, FailureKind};
 use crate::policy::{self, Examined, Finding, Report, Scope, Verdict, refusals_as_failure};
+use crate::policy_check;
 
 /// Ask what a repository may have here: `hatchery policy check`
 #[derive(Debug, Args)]
@@ -30,7 +32,9 @@ enum PolicyCommand {
 ///
 /// Reads the configuration and everything it names, and prints a line for each thing that a spawn
 /// would leave out (stripped) or not accept (refused). Works without the host agent and without
-/// Hatchery's configuration; where there is one, its `[[policy]]` and `[registries]` count.
+/// Hatchery's configuration; where there is one, its `[[policy]]` and `[registries]` count. Asks Docker
+/// which images there are, and registries what features ask for; without their answers it is the text
+/// that counts.
 ///
 /// Ends with 0 when nothing is refused, 6 when something is, 2 when the configuration is missing
 /// or broken.
@@ -67,14 +71,28 @@ fn check(args: &CheckArgs, global: &Global, terminal: &Terminal) -> Result<(), S
     };
     let drone = drone_of(&repo)?;
     let scope = server.scope(&drone, &repo);
-    let examined =
-        policy::examine(&target.root, target.chosen.as_deref(), &scope, &|_: &str| false)?;
-    conclude(examined, args.without_refused, *terminal)
+    let (root, chosen) = (target.root.as_path(), target.chosen.as_deref());
+    if args.offline {
+        let examined = policy::examine(root, chosen, &scope, &|_: &str| false)?;
+        return conclude(examined, BTreeMap::new(), args.without_refused, *terminal);
+    }
+    let asking = policy_check::examine(root, chosen, &scope, server.programs.clone());
+    let checked = on_one_thread(async { Ok(asking.await?) })?;
+    for unanswered in checked.unanswered {
+        terminal.say(&messages::notice(&format!("not known: {unanswered}"), *terminal));
+    }
+    conclude(checked.examined, checked.references, args.without_refused, *terminal)
 }
 
 /// Prints what was found and ends with what it amounts to.
-fn conclude(examined: Examined, without_refused: bool, terminal: Terminal) -> Result<(), Stop> {
+fn conclude(
+    examined: Examined,
+    references: BTreeMap<String, String>,
+    without_refused: bool,
+    terminal: Terminal,
+) -> Result<(), Stop> {
     let report = Report::new(&examined.config_path, &examined.findings, without_refused);
+    let report = Report { references, ..report };
     if !examined.is_only_broken() {
         print(&report, &examined.broken, terminal)?;
     }
@@ -180,6 +198,7 @@ struct Server {
     rules: Vec<PolicyRule>,
     default_image: String,
     sshd_injected: bool,
+    programs: Programs,
 }
 
 impl Server {
@@ -190,6 +209,7 @@ impl Server {
                 rules: config.policy.to_vec(),
                 default_image: config.drone.image.clone(),
                 sshd_injected: !config.features.sshd.is_empty(),
+                programs: config.programs.clone(),
             }),
             // A file that is named has to be there.
             Err(ConfigError::Unreadable { path, source }) if global.config.is_none() => {
@@ -225,6 +245,7 @@ impl Default for Server {
             rules: vec![],
             default_image: String::new(),
             sshd_injected: true,
+            programs: config::usual_programs(&Locations::of_process()),
         }
     }
 }
@@ -239,6 +260,9 @@ pub(super) fn print(report: &Report, broken: &[String], terminal: Terminal) -> R
 
 fn text(report: &Report, broken: &[String]) -> String {
     let mut lines: Vec<String> = report.findings.iter().map(|one| line(one, report)).collect();
+    lines.extend(report.references.iter().map(|(name, digest)| {
+        format!("{:10} {}", "made from", messages::printable(&messages::made_from(name, digest)))
+    }));
     lines.extend(broken.iter().map(|line| format!("broken     {}", messages::printable(line))));
     let Report { config, refused, left_out, stripped, permitted, .. } = report;
     let config = messages::printable(config);

@@ -65,6 +65,9 @@ fn render(status: &DroneStatus, now: OffsetDateTime) -> String {
     row("ports", if ports.is_empty() { "none".to_owned() } else { ports.join(", ") });
     let last = status.last_token_at.map(|at| format!("{} ago", age(at, now)));
     row("last token", last.unwrap_or_else(|| "none yet".to_owned()));
+    let made_from =
+        status.references.iter().map(|(name, digest)| messages::made_from(name, digest));
+    section(&mut text, "made from", made_from);
     section(&mut text, "grants", status.grants.iter().map(grant));
     section(&mut text, "health", status.health.iter().cloned());
     section(&mut text, "events", telling(&status.events).map(event));
@@ -168,6 +171,7 @@ pub(super) mod tests {
                 permissions: Permissions::from([("contents".to_owned(), "write".to_owned())]),
                 primary: true,
             }],
+            references: [("debian:12".to_owned(), "debian@sha256:0a1b".to_owned())].into(),
             last_token_at: Some(datetime!(2026-11-21 10:13:00 UTC)),
             health: vec!["the installation lacks checks=read".to_owned()],
             events: kinds.map(|kind| Event { at, drone: None, kind }).into(),

@@ -25,6 +25,6 @@ pub use paths::Locations;
 pub use pattern::matches_repository;
 pub use raw::Problem;
 pub use reload::Changes;
-pub use tables::{DEFAULT_PERMISSIONS, DEFAULT_REGISTRIES};
+pub use tables::{DEFAULT_PERMISSIONS, DEFAULT_REGISTRIES, usual_programs};
 pub use valid::*;
 pub use values::{format_duration, format_size, parse_duration, parse_size};

@@ -61,6 +61,11 @@ impl<'a> Section<'a> {
         Self::new(problems, String::new(), table.span(), Some(table.get_ref()))
     }
 
+    /// A table that nobody wrote.
+    pub(super) fn empty(problems: &'a Problems<'a>) -> Self {
+        Self::new(problems, String::new(), 0..0, None)
+    }
+
     fn new(
         problems: &'a Problems<'a>,
         path: String,

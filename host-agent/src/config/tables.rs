@@ -13,7 +13,7 @@ use toml::de::DeValue;
 use super::env;
 use super::forge_table::forges;
 use super::paths::Locations;
-use super::raw::Section;
+use super::raw::{Problems, Section};
 use super::valid::{
     Config, DroneDefaults, DroneFeature, FeatureConfig, GrantRule, Limits, NetworkConfig,
     PolicyRule, Programs, SshConfig,
@@ -182,6 +182,12 @@ fn policy_rule(mut section: Section<'_>) -> PolicyRule {
     };
     section.finish();
     rule
+}
+
+/// The programs without a configuration.
+pub fn usual_programs(at: &Locations<'_>) -> Programs {
+    let problems = Problems::new("");
+    programs(Section::empty(&problems), at)
 }
 
 fn programs(mut section: Section<'_>, at: &Locations<'_>) -> Programs {

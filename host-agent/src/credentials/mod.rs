@@ -375,6 +375,12 @@ impl<F: Forge> Credentials<F> {
         self.audit.write(line).await;
     }
 
+    /// Writes down what a drone is made from: a reference, and what it is just now.
+    pub async fn made_from(&self, record: &Record, reference: &str, digest: &str) {
+        let what = format!("made from {reference}: {digest}");
+        self.judged(record, Verdict::Allow, what).await;
+    }
+
     /// What the drone was refused since then, the newest last.
     pub fn refused_since(&self, drone: &DroneName, then: OffsetDateTime) -> Vec<RepoName> {
         self.broker.refused_since(drone, then)

@@ -1,5 +1,7 @@
 //! Taking in containers that have no record: by themselves with the right seal, by `adopt` without.
 
+use std::collections::BTreeMap;
+
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 
@@ -74,6 +76,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             desired: Desired::Running,
             container_id: Some(container.id.clone()),
             tailnet_node: None,
+            references: BTreeMap::new(),
             operation: None,
             choices: SpawnChoices::default(),
             created_at: OffsetDateTime::now_utc(),

@@ -34,12 +34,23 @@ pub struct BuildRequest {
     pub image: String,
     /// Features added to the configuration's: reference -> options.
     pub features: Map<String, Value>,
-    /// The configuration carries a lock file, which is obeyed.
-    pub lock_file: bool,
+    /// Which lock file lies beside the configuration.
+    pub lock: Lock,
     /// A file for notes of what a build leaves behind: [`Devcontainers::sweep`] takes them.
     pub notes: PathBuf,
     /// How long it may take.
     pub limit: Duration,
+}
+
+/// A lock file of features beside a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lock {
+    /// There is none, and none is to be.
+    None,
+    /// The repository's, which has to be complete.
+    Repository,
+    /// One of ours, with what the configuration itself does not pin.
+    Ours,
 }
 
 /// A Compose drone to bring up.

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::checkouts::Checkouts;
 use super::devcontainers::Devcontainers;
 use super::network::NetworkGuard;
+use super::registries::Registries;
 use crate::policy::{Mount, Observed, Ulimit};
 
 /// Why the engine did not do it.
@@ -159,6 +160,8 @@ pub struct Image {
     pub env: Vec<String>,
     /// `repository:tag` names of it.
     pub tags: Vec<String>,
+    /// `repository@sha256:...` names of it.
+    pub digests: Vec<String>,
 }
 
 /// How much a container may use.
@@ -333,7 +336,7 @@ pub struct Network {
 
 /// A container engine.
 pub trait ContainerEngine:
-    Devcontainers + Checkouts + NetworkGuard + Send + Sync + 'static
+    Devcontainers + Registries + Checkouts + NetworkGuard + Send + Sync + 'static
 {
     /// Waits until nothing is being made any more: an interrupted operation may have left the
     /// making of a volume or a container under way, which a clean-up would not see yet.

@@ -4,6 +4,7 @@ use super::checkouts::CloneError;
 use super::devcontainers::DevcontainerError;
 use super::engine::EngineError;
 use super::failure::{Failure, FailureKind};
+use super::registries::RegistryError;
 use crate::credentials::ForgeError;
 use crate::records::{OperationKind, Record, RecordError};
 
@@ -116,6 +117,33 @@ impl From<DevcontainerError> for Failure {
                 failure.hint("does it wait for something? for more time set [limits] hook_timeout")
             }
             DevcontainerError::Failed { .. } | DevcontainerError::Deadline { .. } => failure,
+        }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let message = error.to_string();
+        match error {
+            RegistryError::Refused { said, .. } if said.iter().any(|line| is_full(line)) => {
+                Self::new(FailureKind::Engine, message).details(said).hint(DISK_FULL)
+            }
+            RegistryError::Refused { reference, said, .. } => Self::new(
+                FailureKind::Outside,
+                message,
+            )
+            .details(said)
+            .hint(format!(
+                "does the server reach the registry of {reference}? a private one needs `docker \
+                     login` there"
+            )),
+            RegistryError::Unknown { .. } => Self::new(FailureKind::Outside, message)
+                .hint("is it spelled right? a private one needs `docker login` on the server"),
+            RegistryError::Deadline { .. } => Self::new(FailureKind::Outside, message)
+                .hint("does the server reach the registry? try again when it answers"),
+            RegistryError::Run { source, .. } => Self::new(FailureKind::Engine, message)
+                .caused_by(&source)
+                .hint("is it elsewhere? set [programs] devcontainer and docker"),
         }
     }
 }

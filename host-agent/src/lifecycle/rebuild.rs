@@ -2,6 +2,8 @@
 //! one does not work. The container of before is called `<drone>.old` meanwhile: whoever finds one
 //! after a crash knows which of both to keep.
 
+use std::collections::BTreeMap;
+
 use hatchery_protocol::DroneName;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -43,9 +45,10 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let made = self.or_interrupted(&telling, self.replace(&record, &telling)).await;
         self.drop_stage(drone).await;
         let done = match made {
-            Ok(()) => {
+            Ok(references) => {
                 self.update_record(drone, |record| {
                     record.operation = None;
+                    record.references = references;
                     record.desired = Desired::Running;
                 })
                 .await?;
@@ -75,7 +78,12 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
-    async fn replace(&self, record: &Record, telling: &Telling) -> Result<(), Failure> {
+    /// Returns what the new one was made from.
+    async fn replace(
+        &self,
+        record: &Record,
+        telling: &Telling,
+    ) -> Result<BTreeMap<String, String>, Failure> {
         let drone = &record.drone;
         let stage = Stage::new(&self.config.paths, drone, &record.repo.name);
         let old = self.find_container(drone).await?;
@@ -86,15 +94,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let building = Box::pin(self.build(&stage, record, &plan, telling));
         let built = telling.step(Step::Build, building).await?;
         self.at(drone, Step::Stop).await?;
-        let replaced = async {
-            match &plan.form {
-                Form::Image { .. } | Form::Dockerfile { .. } => {
-                    self.set_aside(drone, old.as_ref()).await
-                }
-                Form::Compose(_) => self.take_away(old.as_ref()).await,
-            }
-        };
-        telling.step(Step::Stop, replaced).await?;
+        telling.step(Step::Stop, self.make_way(drone, &plan.form, old.as_ref())).await?;
         self.at(drone, Step::Create).await?;
         let creating = async {
             self.create_volumes(record, &built).await?;
@@ -113,7 +113,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;
         let made = (&plan, &built);
         self.bring_up(&stage, record, (&id, Extras::default()), made, telling).await?;
-        self.drop_old(drone, &built).await
+        self.drop_old(drone, &built).await?;
+        Ok(plan.pins.references())
     }
 
     /// Copies the working tree out of the volume, without following what the drone wrote there.
@@ -147,6 +148,18 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let read = self.engine.download(&id, &clone, stage.checkout()).await;
         self.engine.remove(&id).await?;
         Ok(read?)
+    }
+
+    async fn make_way(
+        &self,
+        drone: &DroneName,
+        form: &Form,
+        old: Option<&Container>,
+    ) -> Result<(), Failure> {
+        match form {
+            Form::Image { .. } | Form::Dockerfile { .. } => self.set_aside(drone, old).await,
+            Form::Compose(_) => self.take_away(old).await,
+        }
     }
 
     /// Stops the container of before and calls it `<drone>.old`; the engine leaves it alone.

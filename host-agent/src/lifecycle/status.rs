@@ -44,6 +44,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             image: detail.map(|detail| detail.container.image),
             ports,
             grants,
+            references: record.as_ref().map(|it| it.references.clone()).unwrap_or_default(),
             last_token_at: self.credentials.last_token_at(drone),
             health: self.health(&summary, record.as_deref()),
             events: self.journal.of(drone),

@@ -1,6 +1,8 @@
 //! What the lifecycle says about drones: the JSON of `list`, `status` and events (design, "Command
 //! line"; only new fields may come).
 
+use std::collections::BTreeMap;
+
 use hatchery_protocol::wire::Permissions;
 use hatchery_protocol::{DroneName, ForgeHost, RepoName};
 use serde::{Deserialize, Serialize};
@@ -80,6 +82,9 @@ pub struct DroneStatus {
     pub ports: Vec<u16>,
     /// What it may reach.
     pub grants: Vec<GrantView>,
+    /// What its image was made from: reference -> digest of the time, or an image's id.
+    #[serde(default)]
+    pub references: BTreeMap<String, String>,
     /// When it last got a token.
     #[serde(with = "time::serde::rfc3339::option", default)]
     pub last_token_at: Option<OffsetDateTime>,

@@ -22,6 +22,8 @@ pub struct BuildContext<'a> {
     pub folder: &'a str,
     /// Whether an image exists on the engine.
     pub is_local: &'a dyn Fn(&str) -> bool,
+    /// The Dockerfile's stage that is built; `None`: its last.
+    pub target: Option<&'a str>,
 }
 
 /// A build that is allowed.
@@ -61,8 +63,9 @@ pub fn judge_build(
     let context_path = judge_context(context_name, scope, &context_place, ledger)?;
     staged.insert("context".to_owned(), json!(context_name));
     let path = resolve(scope.folder, name);
-    let references = judge_dockerfile(path.as_deref(), &args, scope, place, ledger)?;
     let target = build.value("target").and_then(Node::text).map(str::to_owned);
+    let scope = BuildContext { target: target.as_deref(), ..scope };
+    let references = judge_dockerfile(path.as_deref(), &args, scope, place, ledger)?;
     staged.extend(target.as_ref().map(|target| ("target".to_owned(), json!(target))));
     staged.extend((!args.is_empty()).then(|| ("args".to_owned(), json!(args))));
     let options = options.filter(|options| !options.is_empty());
@@ -161,7 +164,7 @@ pub fn judge_fetched(
 ) -> Option<Vec<Reference>> {
     let mut references = vec![];
     let mut fine = true;
-    let (fetched, reaches) = dockerfile::read(text, args);
+    let (fetched, reaches) = dockerfile::read(text, args, scope.target);
     for one in fetched {
         let place = place_of(one.line, one.instruction);
         match one.reference {
@@ -171,7 +174,7 @@ pub fn judge_fetched(
                     || judge_image(&reference, &place, scope.is_local, ledger);
             }
             Ok(reference) if judge_image(&reference, &place, scope.is_local, ledger) => {
-                references.push(Reference::Image(reference));
+                references.extend(one.needed.then_some(Reference::Image(reference)));
             }
             Ok(_) => fine = false,
             Err(_) if one.doubtful => {}

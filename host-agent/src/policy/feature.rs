@@ -6,11 +6,12 @@ use super::checkout::{Checkout, Kind, ReadError, parent, resolve};
 use super::jsonc;
 use super::ledger::{Ledger, Place};
 use super::node::Node;
-use super::plan::Reference;
-use super::reference::{FeatureReference, judge_registry};
+use super::plan::{FeatureUse, Reference};
+use super::published::{further, judge_further};
+use super::reference::{FeatureReference, judge_registry, legacy_feature};
 
 /// The registry behind a bare feature name.
-const LEGACY_REGISTRY: &str = "ghcr.io";
+pub const LEGACY_REGISTRY: &str = "ghcr.io";
 /// The feature whose place our own join takes.
 const TAILSCALE: (&str, &str) = ("ghcr.io", "tailscale/codespace/tailscale");
 
@@ -103,14 +104,26 @@ pub fn judge_features(
     }
     for member in node.members() {
         let place = place.inner(member.line, &member.name);
-        if is_superseded(&member.name, &member.value, &mut features, &place, ledger) {
+        let name = match FeatureReference::parse(&member.name) {
+            FeatureReference::Legacy(name) => match legacy_feature(name) {
+                Some(reference) => reference,
+                None => {
+                    ledger.strip(
+                        &place,
+                        "there is no such feature: they are named with their registry",
+                    );
+                    continue;
+                }
+            },
+            _ => member.name.clone(),
+        };
+        if is_superseded(&name, &member.value, &mut features, &place, ledger) {
             continue;
         }
-        if judge_reference(&member.name, folder, checkout, &place, ledger) {
-            if !matches!(FeatureReference::parse(&member.name), FeatureReference::Local(_)) {
-                features.references.push(Reference::Feature(member.name.clone()));
-            }
-            features.kept.insert(member.name.clone(), member.value.to_json());
+        if let Some(manifest) = judge_feature(&name, folder, checkout, &place, ledger) {
+            let used = FeatureUse { name: name.clone(), place, manifest };
+            features.references.push(Reference::Feature(used));
+            features.kept.insert(name, member.value.to_json());
         }
     }
     features
@@ -140,14 +153,25 @@ fn is_superseded(
 }
 
 /// Judges where a feature comes from; `true`: it may be used.
-pub fn judge_reference(
+fn judge_reference(
     name: &str,
     folder: &str,
     checkout: &Checkout,
     place: &Place,
     ledger: &mut Ledger<'_>,
 ) -> bool {
-    match FeatureReference::parse(name) {
+    judge_feature(name, folder, checkout, place, ledger).is_some()
+}
+
+/// The same; inside it the manifest of a local one. `None`: it may not be used.
+fn judge_feature(
+    name: &str,
+    folder: &str,
+    checkout: &Checkout,
+    place: &Place,
+    ledger: &mut Ledger<'_>,
+) -> Option<Option<String>> {
+    let fine = match FeatureReference::parse(name) {
         FeatureReference::Registry { registry, .. } => judge_registry(registry, place, ledger),
         FeatureReference::Legacy(_) => judge_registry(LEGACY_REGISTRY, place, ledger),
         FeatureReference::Url => {
@@ -158,20 +182,24 @@ pub fn judge_reference(
             ledger.refuse_whole(place, "not a feature that the policy knows how to fetch");
             false
         }
-        FeatureReference::Local(path) => judge_local(path, folder, checkout, place, ledger),
-    }
+        FeatureReference::Local(path) => {
+            return judge_local(path, folder, checkout, place, ledger).map(Some);
+        }
+    };
+    fine.then_some(None)
 }
 
+/// The manifest of a feature of the checkout's.
 fn judge_local(
     path: &str,
     folder: &str,
     checkout: &Checkout,
     place: &Place,
     ledger: &mut Ledger<'_>,
-) -> bool {
+) -> Option<String> {
     let Some(directory) = resolve(folder, path) else {
         ledger.refuse_whole(place, "it leads out of the repository");
-        return false;
+        return None;
     };
     // The reference CLI copies the directory on the host and follows links while it does.
     let kind = checkout.kind(&directory).and_then(|kind| match kind {
@@ -183,7 +211,7 @@ fn judge_local(
     });
     if let Err(error) = kind {
         ledger.unreadable(place, &error);
-        return false;
+        return None;
     }
     judge_manifest(&directory, checkout, place, ledger)
 }
@@ -194,36 +222,26 @@ fn judge_manifest(
     checkout: &Checkout,
     place: &Place,
     ledger: &mut Ledger<'_>,
-) -> bool {
+) -> Option<String> {
     let file = format!("{directory}/devcontainer-feature.json");
     let text = match checkout.read(&file) {
         Ok(text) => text,
         Err(error) => {
             ledger.unreadable(place, &error);
-            return false;
+            return None;
         }
     };
     let manifest = match jsonc::parse(&text) {
         Ok(manifest) => manifest,
         Err(flaw) => {
             ledger.flaw(&file, &flaw);
-            return false;
+            return None;
         }
     };
-    let depends = manifest.value("dependsOn").map_or(&[][..], Node::members);
-    let after = manifest.value("installsAfter").and_then(Node::list).unwrap_or_default();
-    let names = depends.iter().map(|member| (member.line, member.name.as_str()));
-    let names = names.chain(after.iter().filter_map(|node| Some((node.line, node.text()?))));
     let mut fine = true;
-    for (line, name) in names.collect::<Vec<_>>() {
-        let place = Place::new(&file, line, name);
-        fine &= match FeatureReference::parse(name) {
-            FeatureReference::Local(_) => {
-                ledger.refuse_whole(&place, "a feature depends on features of registries only");
-                false
-            }
-            _ => judge_reference(name, directory, checkout, &place, ledger),
-        };
+    for named in further(&manifest) {
+        let place = Place::new(&file, named.line, &named.name);
+        fine &= judge_further(&named.name, &place, ledger);
     }
-    fine
+    fine.then_some(text)
 }

@@ -6,7 +6,7 @@ use super::node::Flaw;
 use super::scope::Scope;
 
 /// Where in a repository something is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// Relative to the checkout.
     pub file: String,

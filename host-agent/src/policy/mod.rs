@@ -10,9 +10,11 @@
 //!
 //! In the order of a spawn:
 //! 1. [`check_text`]: pass (a), over the text alone. Its [`Plan`] says what to stage and build.
-//! 2. [`check_metadata`]: pass (c), over the built image's `devcontainer.metadata` label. Its
+//! 2. [`check_feature`] and [`check_requests`]: pass (b), over what registries say of features;
+//!    [`Plan::pin`] names what was judged by its digest.
+//! 3. [`check_metadata`]: pass (c), over the built image's `devcontainer.metadata` label. Its
 //!    [`Effective`] is the label of the final image and all that create needs.
-//! 3. [`deviations`]: the created container against what was allowed.
+//! 4. [`deviations`]: the created container against what was allowed.
 //!
 //! Passes end in [`Review::accept`], which gives the outcome and notices, or the failure.
 
@@ -33,6 +35,7 @@ mod mount;
 mod node;
 mod plan;
 mod privilege;
+mod published;
 mod quantity;
 mod reference;
 mod report;
@@ -50,10 +53,14 @@ mod tests;
 pub use check::{Examined, check_text, examine, find_configuration};
 pub use finding::{Accepted, Finding, Permit, Review, Verdict, refusals_as_failure};
 pub use inspect::{Allowed, Observed, ObservedMount, deviations};
+pub use ledger::Place;
 pub use metadata::{Effective, Hooks, check_metadata};
 pub use plan::{
-    Compose, Form, Mount, Plan, Reference, RunSettings, Service, StagedFile, Ulimit, Workspace,
+    Compose, FeatureUse, Form, Mount, PinnedImage, Pins, Plan, Reference, RunSettings, Service,
+    StagedFile, Ulimit, Workspace,
 };
+pub use published::{check_feature, check_requests};
+pub use reference::{digest_of, is_named, without_version};
 pub use report::Report;
 pub use scope::{LOCAL_ENV, Scope, local_env};
 pub use variables::devcontainer_id;

@@ -1,9 +1,11 @@
 //! What is left of a repository's configuration once the policy is through with it: the input of
 //! build and create.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+
+use super::ledger::Place;
 
 /// The outcome of pass (a).
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,75 @@ pub struct Plan {
     pub sshd_options: Option<Value>,
     /// What pass (b) resolves to digests.
     pub references: Vec<Reference>,
+    /// What pass (b) found it to be; empty before.
+    pub pins: Pins,
+}
+
+impl Plan {
+    /// Takes over what pass (b) found: what is built is named by digest from here on, as far as
+    /// there is one. Features keep their names where the repository's own lock file pins them.
+    pub fn pin(&mut self, pins: Pins, locked: bool) {
+        let members = self.devcontainer_json.as_object_mut();
+        let features = members.and_then(|members| members.get_mut("features"));
+        if let (Some(Value::Object(features)), false) = (features, locked) {
+            *features = std::mem::take(features)
+                .into_iter()
+                .map(|(name, options)| (pins.features.get(&name).cloned().unwrap_or(name), options))
+                .collect();
+        }
+        let digest = |name: &str| pins.images.get(name)?.digest.clone();
+        match &mut self.form {
+            Form::Image { reference } => {
+                if let Some(digest) = digest(reference) {
+                    self.devcontainer_json["image"] = Value::String(digest.clone());
+                    *reference = digest;
+                }
+            }
+            Form::Compose(compose) => compose.pin(&digest),
+            // The Dockerfile stays as it is: the image that it names is here already.
+            Form::Dockerfile { .. } => {}
+        }
+        self.pins = pins;
+    }
+
+    /// Whether all that a build fetches is known by digest or id.
+    pub fn is_pinned(&self) -> bool {
+        self.references.iter().all(|reference| match reference {
+            Reference::Image(name) => self.pins.images.contains_key(name),
+            Reference::Feature(used) => {
+                used.manifest.is_some() || self.pins.features.contains_key(&used.name)
+            }
+        })
+    }
+}
+
+/// What a configuration's references are, by the time of a build.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pins {
+    /// Images, by the reference that names them.
+    pub images: BTreeMap<String, PinnedImage>,
+    /// Features, those among them that others depend on: reference -> the same by digest.
+    pub features: BTreeMap<String, String>,
+}
+
+impl Pins {
+    /// Each reference with its digest, or its id where no registry has it.
+    pub fn references(&self) -> BTreeMap<String, String> {
+        let images = self.images.iter().map(|(name, image)| {
+            (name.clone(), image.digest.as_ref().unwrap_or(&image.id).clone())
+        });
+        images.chain(self.features.clone()).collect()
+    }
+}
+
+/// An image that the engine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinnedImage {
+    /// Its id on the engine.
+    pub id: String,
+    /// `repository@sha256:...` as the registry that its reference names has it; `None`: it did not
+    /// come from there.
+    pub digest: Option<String>,
 }
 
 /// What the drone is made from.
@@ -74,6 +145,42 @@ pub struct Compose {
     pub run_services: Vec<String>,
     /// Every service there is, by name.
     pub services: BTreeMap<String, Service>,
+}
+
+impl Compose {
+    /// The image that the drone's own service runs, where it is not built.
+    pub fn own_image(&self) -> Option<&str> {
+        let service = self.services.get(&self.service).filter(|service| !service.builds)?;
+        service.image.as_deref()
+    }
+
+    /// The images that services run as they are.
+    fn images(&self) -> impl Iterator<Item = &str> {
+        let run = self.services.values().filter(|service| !service.builds);
+        run.filter_map(|service| service.image.as_deref())
+    }
+
+    /// Names the images of services by digest, as far as `digest` knows one.
+    fn pin(&mut self, digest: &dyn Fn(&str) -> Option<String>) {
+        let run: BTreeSet<String> = self.images().map(str::to_owned).collect();
+        let digest = |name: &str| digest(name).filter(|_| run.contains(name));
+        for file in &mut self.files {
+            let Ok(mut content) = serde_json::from_str::<Value>(&file.text) else { continue };
+            let services = content.get_mut("services").and_then(Value::as_object_mut);
+            for service in services.into_iter().flat_map(|services| services.values_mut()) {
+                // Of what is built, `image` is the name that it gets.
+                let built = service.get("build").is_some();
+                let Some(image) = service.get_mut("image").filter(|_| !built) else { continue };
+                if let Some(digest) = image.as_str().and_then(digest) {
+                    *image = Value::String(digest);
+                }
+            }
+            file.text = content.to_string();
+        }
+        for service in self.services.values_mut().filter(|service| !service.builds) {
+            service.image = service.image.take().map(|name| digest(&name).unwrap_or(name));
+        }
+    }
 }
 
 /// A service as far as our own Compose file needs to know it.
@@ -235,5 +342,16 @@ pub enum Reference {
     /// An image, by `image`, `FROM`, `COPY --from`, `# syntax`, or a Compose service.
     Image(String),
     /// A feature of the configuration.
-    Feature(String),
+    Feature(FeatureUse),
+}
+
+/// A feature that is installed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FeatureUse {
+    /// What it is fetched by, or the path of a local one.
+    pub name: String,
+    /// Where it is asked for; its subject tells on whose behalf.
+    pub place: Place,
+    /// `devcontainer-feature.json` of a local one.
+    pub manifest: Option<String>,
 }

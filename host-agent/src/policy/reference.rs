@@ -1,5 +1,7 @@
 //! References to images and features, and the registries they may come from.
 
+use std::collections::HashSet;
+
 use super::finding::Permit;
 use super::ledger::{Ledger, Place};
 
@@ -106,7 +108,7 @@ pub enum FeatureReference<'a> {
         /// Everything behind it, without tag and digest.
         path: &'a str,
     },
-    /// A bare word, which the reference CLI looks up in `ghcr.io/devcontainers/features`.
+    /// A bare word, which stood for one of `ghcr.io/devcontainers/features`.
     Legacy(&'a str),
     /// A plain URL.
     Url,
@@ -137,14 +139,63 @@ impl<'a> FeatureReference<'a> {
     }
 }
 
+/// What a bare word stood for when features had no registry; `None`: nothing that is known.
+pub fn legacy_feature(name: &str) -> Option<String> {
+    const KNOWN: [&str; 18] = [
+        "aws-cli",
+        "azure-cli",
+        "desktop-lite",
+        "docker-from-docker",
+        "docker-in-docker",
+        "dotnet",
+        "git",
+        "git-lfs",
+        "github-cli",
+        "java",
+        "kubectl-helm-minikube",
+        "node",
+        "powershell",
+        "python",
+        "ruby",
+        "rust",
+        "sshd",
+        "terraform",
+    ];
+    let name = match name {
+        "golang" => "go",
+        "common" => "common-utils",
+        name => KNOWN.into_iter().find(|known| *known == name)?,
+    };
+    Some(format!("ghcr.io/devcontainers/features/{name}:1"))
+}
+
 /// A reference without its tag or digest.
-fn without_version(reference: &str) -> &str {
+pub fn without_version(reference: &str) -> &str {
     let bare = reference.split_once('@').map_or(reference, |(bare, _)| bare);
     match bare.rsplit_once(':') {
         // A colon before the last slash is a port.
         Some((name, tag)) if !tag.contains('/') => name,
         Some(_) | None => bare,
     }
+}
+
+/// Whether `reference` is among an engine's names of images, which always have a tag.
+pub fn is_named(names: &HashSet<String>, reference: &str) -> bool {
+    let plain = plain(reference);
+    names.contains(plain) || names.contains(&format!("{plain}:latest"))
+}
+
+/// The digest among an image's `repository@sha256:...` that belongs to the registry which `reference`
+/// names: others may have the image too.
+pub fn digest_of(reference: &str, digests: &[String]) -> Option<String> {
+    let wanted = plain(without_version(reference));
+    digests.iter().find(|digest| plain(without_version(digest)) == wanted).cloned()
+}
+
+/// A reference as engines spell it.
+fn plain(reference: &str) -> &str {
+    let plain = reference.strip_prefix("docker.io/").unwrap_or(reference);
+    plain.strip_prefix("library/").unwrap_or(plain)
 }
 
 #[cfg(test)]
@@ -199,6 +250,36 @@ mod tests {
         for text in ["", "-v/:/x", "a b", "a\nb", "http://x", "a;b", "$X/y", "../x", "é/x"] {
             assert!(!is_well_formed(text), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_local_image_is_found_by_every_spelling() {
+        let names: HashSet<String> = ["debian:12", "web:latest"].map(str::to_owned).into();
+        for reference in ["debian:12", "docker.io/library/debian:12", "web", "web:latest"] {
+            assert!(is_named(&names, reference), "{reference}");
+        }
+        assert!(!is_named(&names, "debian") && !is_named(&names, "ghcr.io/web"));
+    }
+
+    #[test]
+    fn a_digest_is_the_named_registrys() {
+        let digests = ["localhost:5000/a/b@sha256:00", "debian@sha256:11"].map(str::to_owned);
+        for (name, digest) in [
+            ("localhost:5000/a/b:1", Some("localhost:5000/a/b@sha256:00")),
+            ("docker.io/library/debian:12", Some("debian@sha256:11")),
+            ("debian", Some("debian@sha256:11")),
+            ("localhost:5001/a/b:1", None),
+        ] {
+            assert_eq!(digest_of(name, &digests).as_deref(), digest, "{name}");
+        }
+    }
+
+    #[test]
+    fn bare_names_of_old_mean_what_they_meant() {
+        let known = |name| legacy_feature(name);
+        assert_eq!(known("golang").as_deref(), Some("ghcr.io/devcontainers/features/go:1"));
+        assert_eq!(known("git").as_deref(), Some("ghcr.io/devcontainers/features/git:1"));
+        assert_eq!(known("fish"), None);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a pass found, counted: for `policy check` and `spawn --dry-run`, and their JSON.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::finding::{Finding, Verdict};
@@ -19,6 +21,9 @@ pub struct Report {
     pub permitted: usize,
     /// All of it, in the order of the files.
     pub findings: Vec<Finding>,
+    /// What is known of references by now: reference -> digest, or an image's id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, String>,
 }
 
 impl Report {
@@ -34,6 +39,7 @@ impl Report {
             stripped: count(Verdict::Strip),
             permitted: count(Verdict::Permit),
             findings: findings.to_vec(),
+            references: BTreeMap::new(),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::ledger::{Ledger, Place};
 use super::metadata;
 use super::mount::{MountContext, Wish, judge_mount};
 use super::node::{Member, Node};
-use super::plan::{Form, Mount, Plan, Reference, RunSettings, Workspace};
+use super::plan::{Form, Mount, Pins, Plan, Reference, RunSettings, Workspace};
 use super::reference::judge_image;
 use super::run_args::{RunArgs, judge_run_args};
 use super::scope::Scope;
@@ -91,6 +91,7 @@ impl Pass<'_> {
             directories,
             sshd_options: features.sshd_options,
             references,
+            pins: Pins::default(),
         })
     }
 
@@ -162,6 +163,7 @@ impl Pass<'_> {
             checkout: self.checkout,
             folder: parent(self.file),
             is_local: self.is_local,
+            target: None,
         };
         if let Some((dockerfile, place)) = dockerfile {
             self.set_aside(&["image", "dockerComposeFile"], ledger);

@@ -61,6 +61,7 @@ pub fn status() -> DroneStatus {
         image: None,
         ports: vec![],
         grants: vec![],
+        references: std::collections::BTreeMap::new(),
         last_token_at: None,
         health: vec![],
         events: vec![],

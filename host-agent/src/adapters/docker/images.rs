@@ -32,6 +32,7 @@ impl Machine {
             command: config.cmd.unwrap_or_default(),
             env: config.env.unwrap_or_default(),
             tags: inspected.repo_tags.unwrap_or_default(),
+            digests: inspected.repo_digests.unwrap_or_default(),
         }))
     }
 

@@ -19,9 +19,10 @@ use super::super::view::Step;
 use super::super::{Lifecycle, blocking, capacity, labels};
 use super::clone::stage_failure;
 use super::compose::own_build;
+use super::pin::{is_pinned, lock};
 use crate::config::DroneFeature;
 use crate::credentials::Forge;
-use crate::policy::{self, Effective, Form, Plan, Reference, Scope};
+use crate::policy::{self, Effective, Form, Plan, Scope};
 use crate::records::Record;
 use crate::secret::hex;
 
@@ -82,11 +83,17 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         features: Map<String, Value>,
         telling: &Telling,
     ) -> Result<Image, Failure> {
-        let config = stage.checkout().join(&plan.config_path);
+        let checkout = stage.checkout();
+        let (lock, ours) = lock(plan, &checkout);
+        if let Some((path, text)) = ours {
+            let stage = stage.clone();
+            let written = blocking(move || stage.write(&path, &text)).await;
+            written.map_err(|error| stage_failure(&error))?;
+        }
         let request = BuildRequest {
-            workspace: stage.checkout(),
-            lock_file: has_lock_file(&config),
-            config,
+            config: checkout.join(&plan.config_path),
+            workspace: checkout,
+            lock,
             image: name.to_owned(),
             features,
             notes: Stage::notes(&self.config.paths, drone),
@@ -96,6 +103,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         telling
             .with_output(Step::Build, async |output| engine.build(&request, output).await)
             .await?;
+        self.check_unmoved(plan).await?;
         if let Form::Compose(compose) = &plan.form
             && let Some(first) = own_build(compose, drone)
         {
@@ -152,15 +160,20 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         stage: &Stage,
         plan: &Plan,
     ) -> Result<Map<String, Value>, Failure> {
-        let mut features = self.config.features.extra.clone();
+        let own = |reference: &str| {
+            plan.pins.features.get(reference).cloned().unwrap_or_else(|| reference.to_owned())
+        };
+        let extra = &self.config.features.extra;
+        let mut features: Map<String, Value> =
+            extra.iter().map(|(name, options)| (own(name), options.clone())).collect();
         if !self.config.features.sshd.is_empty() {
             // With the options of the one that the repository declares and that gave way to it.
             let options = plan.sshd_options.clone();
             let options = options.unwrap_or_else(|| Value::Object(Map::new()));
-            features.insert(self.config.features.sshd.clone(), options);
+            features.insert(own(&self.config.features.sshd), options);
         }
         let reference = match &self.config.features.drone {
-            DroneFeature::Reference(reference) => reference.clone(),
+            DroneFeature::Reference(reference) => own(reference),
             DroneFeature::BuiltIn => {
                 let (stage, config) = (stage.clone(), plan.config_path.clone());
                 let source = self.config.paths.feature_dir.clone();
@@ -183,7 +196,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         features: &Map<String, Value>,
     ) -> Result<ImageKey, Failure> {
         let mut digest = Sha256::new();
-        let mut complete = true;
+        let mut complete = plan.is_pinned();
         let mut add = |part: &str| {
             digest.update(part.len().to_le_bytes());
             digest.update(part);
@@ -192,16 +205,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         add(&plan.devcontainer_json.to_string());
         add(&Value::Object(features.clone()).to_string());
         add(&self.feature_digest().await);
-        for reference in &plan.references {
-            match reference {
-                Reference::Image(name) => match self.engine.image(name).await? {
-                    Some(image) => add(&image.id),
-                    None => complete = false,
-                },
-                Reference::Feature(_) => complete = false,
-            }
+        for (reference, digest) in plan.pins.references() {
+            add(&reference);
+            add(&digest);
         }
-        complete &= features.keys().all(|name| name.starts_with("./"));
+        complete &= features.keys().all(|name| name.starts_with("./") || is_pinned(name));
         // A rebuild has a working tree without a commit.
         let paths = if stage.clone_dir().exists() { context_paths(plan) } else { vec![] };
         complete &= !paths.is_empty();
@@ -281,11 +289,4 @@ fn check_feature(source: &Path) -> Result<(), Failure> {
     let message = format!("the built-in feature is not in {}", source.display());
     Err(Failure::new(FailureKind::Usage, message)
         .hint("build it with `scripts/build`, or set [features] drone to an OCI reference"))
-}
-
-/// Whether the configuration at `config` has a lock file beside it.
-fn has_lock_file(config: &Path) -> bool {
-    let hidden = config.file_name().is_some_and(|name| name == ".devcontainer.json");
-    let name = if hidden { ".devcontainer-lock.json" } else { "devcontainer-lock.json" };
-    config.with_file_name(name).is_file()
 }

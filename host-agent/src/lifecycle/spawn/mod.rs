@@ -9,9 +9,12 @@ mod compose;
 mod create;
 mod hooks;
 mod inspect;
+mod pin;
 mod policy;
 mod reserve;
 mod resolve;
+
+use std::collections::BTreeMap;
 
 use hatchery_protocol::DroneName;
 
@@ -59,7 +62,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         telling.tell(EventKind::State { state: DroneState::Spawning }).await;
         let made = self.or_interrupted(&telling, self.make(&record, &resolved, &telling)).await;
         let made = match made {
-            Ok(()) => self.spawned(&drone).await,
+            Ok(references) => self.spawned(&drone, references).await,
             Err(failure) => Err(failure),
         };
         let made = match made {
@@ -116,13 +119,13 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         }
     }
 
-    /// Every step from the grant on.
+    /// Every step from the grant on; returns what the drone was made from.
     async fn make(
         &self,
         record: &Record,
         resolved: &Resolved,
         telling: &Telling,
-    ) -> Result<(), Failure> {
+    ) -> Result<BTreeMap<String, String>, Failure> {
         let drone = &record.drone;
         let stage = Stage::new(&self.config.paths, drone, &record.repo.name);
         self.at(drone, Step::Grant).await?;
@@ -141,7 +144,8 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let creating = self.create_drone(&stage, record, (&plan, &built), telling);
         let id = telling.step(Step::Create, creating).await?;
         telling.step(Step::Inspect, self.inspect(drone, &id, &plan, &built)).await?;
-        self.bring_up(&stage, record, (&id, extras), (&plan, &built), telling).await
+        self.bring_up(&stage, record, (&id, extras), (&plan, &built), telling).await?;
+        Ok(plan.pins.references())
     }
 
     async fn create_drone(
@@ -208,8 +212,16 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         Err(failure.details(output.lines().map(str::to_owned)))
     }
 
-    async fn spawned(&self, drone: &DroneName) -> Result<DroneStatus, Failure> {
-        self.update_record(drone, |record| record.operation = None).await?;
+    async fn spawned(
+        &self,
+        drone: &DroneName,
+        references: BTreeMap<String, String>,
+    ) -> Result<DroneStatus, Failure> {
+        self.update_record(drone, |record| {
+            record.operation = None;
+            record.references = references;
+        })
+        .await?;
         self.status_of(drone).await
     }
 

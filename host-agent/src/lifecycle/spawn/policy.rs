@@ -1,5 +1,5 @@
 //! `policy`: what is left of the repository's configuration once it has been through the policy's
-//! first pass, put into the stage.
+//! first two passes, put into the stage.
 
 use std::collections::HashSet;
 
@@ -28,13 +28,15 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let examined = self.examine(stage, record).await?;
         self.judged(record, &examined.findings).await;
         let accepted = examined.into_review()?.accept(record.choices.without_refused)?;
-        let (stage, plan, drone) = (stage.clone(), accepted.outcome.clone(), record.drone.clone());
-        let putting = blocking(move || put(&stage, &plan, &drone));
-        putting.await.map_err(|error| stage_failure(&error))?;
         for notice in accepted.notices {
             telling.notice(notice).await;
         }
-        Ok(accepted.outcome)
+        let mut plan = accepted.outcome;
+        self.pin(stage, record, &mut plan, telling).await?;
+        let (stage, staged, drone) = (stage.clone(), plan.clone(), record.drone.clone());
+        let putting = blocking(move || put(&stage, &staged, &drone));
+        putting.await.map_err(|error| stage_failure(&error))?;
+        Ok(plan)
     }
 
     /// Tells what the policy finds, and fails as a spawn would.
@@ -44,18 +46,32 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         record: &Record,
         telling: &Telling,
     ) -> Result<(), Failure> {
-        let examined = self.examine(stage, record).await?;
+        let mut examined = self.examine(stage, record).await?;
         let without_refused = record.choices.without_refused;
-        if !examined.is_only_broken() {
-            let report = Report::new(&examined.config_path, &examined.findings, without_refused);
+        let mut report = Report::new(&examined.config_path, &examined.findings, without_refused);
+        let broken = examined.is_only_broken();
+        let refused = refusals_as_failure(&examined.findings, without_refused);
+        let mut unknown = None;
+        if let (Some(plan), false, None) = (&examined.plan, broken, &refused) {
+            match self.preview(stage, record, plan).await {
+                Ok((findings, references)) => {
+                    examined.findings.extend(findings);
+                    report =
+                        Report::new(&examined.config_path, &examined.findings, without_refused);
+                    report.references = references;
+                }
+                Err(failure) => unknown = Some(failure),
+            }
+        }
+        if !broken {
             telling.tell(EventKind::Policy { report }).await;
         }
-        let refused = refusals_as_failure(&examined.findings, without_refused);
         // What is refused is in the report already.
-        if let Some(refused) = refused {
+        if let Some(refused) = refusals_as_failure(&examined.findings, without_refused) {
             return Err(Failure { details: vec![], ..refused });
         }
-        examined.into_review()?.accept(without_refused).map(|_| ())
+        examined.into_review()?.accept(without_refused)?;
+        unknown.map_or(Ok(()), Err)
     }
 
     /// The first pass over the staged checkout.
@@ -67,7 +83,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let chosen = record.choices.devcontainer.clone();
         blocking(move || {
             let scope = Scope::new(&config, &drone, &repo, subpaths);
-            let is_local = |reference: &str| is_named(&local, reference);
+            let is_local = |reference: &str| policy::is_named(&local, reference);
             policy::examine(&checkout, chosen.as_deref(), &scope, &is_local)
         })
         .await
@@ -86,13 +102,6 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     }
 }
 
-/// Whether `reference` is among the engine's names, which always have a tag.
-fn is_named(names: &HashSet<String>, reference: &str) -> bool {
-    let plain = reference.strip_prefix("docker.io/").unwrap_or(reference);
-    let plain = plain.strip_prefix("library/").unwrap_or(plain);
-    names.contains(plain) || names.contains(&format!("{plain}:latest"))
-}
-
 /// Puts what the policy left into the stage.
 fn put(stage: &Stage, plan: &Plan, drone: &DroneName) -> std::io::Result<()> {
     stage.write(&plan.config_path, &plan.devcontainer_json.to_string())?;
@@ -102,18 +111,4 @@ fn put(stage: &Stage, plan: &Plan, drone: &DroneName) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_local_image_is_found_by_every_spelling() {
-        let names: HashSet<String> = ["debian:12", "web:latest"].map(str::to_owned).into();
-        for reference in ["debian:12", "docker.io/library/debian:12", "web", "web:latest"] {
-            assert!(is_named(&names, reference), "{reference}");
-        }
-        assert!(!is_named(&names, "debian") && !is_named(&names, "ghcr.io/web"));
-    }
 }

@@ -1,6 +1,6 @@
 //! `reserve` and `grant`: a name, room on the machine, the record, the grants and the socket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hatchery_protocol::DroneName;
 use hatchery_protocol::wire::Permissions;
@@ -102,6 +102,7 @@ fn new_record(drone: DroneName, resolved: &Resolved, choices: SpawnChoices) -> R
         desired: Desired::Running,
         container_id: None,
         tailnet_node: None,
+        references: BTreeMap::new(),
         operation: Some(Operation {
             kind: OperationKind::Spawn,
             step: Step::Reserve.name().to_owned(),

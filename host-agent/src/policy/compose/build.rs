@@ -50,12 +50,9 @@ pub fn judge_build(
             _ => build.inline = Some((text.to_owned(), place)),
         }
     }
-    let args = environment::words(node.value("args"), &file.values);
-    if !args.is_empty() {
-        kept.insert("args".to_owned(), json!(args));
-        build.args.extend(args);
-    }
-    file.project.references.extend(dockerfiles(&build, scope, place, ledger)?);
+    arguments(node, file, &mut build, &mut kept);
+    let staged = BuildContext { target: build.target.as_deref(), ..scope };
+    file.project.references.extend(dockerfiles(&build, staged, place, ledger)?);
     judged.build = Some(build);
     for member in node.members() {
         let place = place.inner(member.line, &member.name);
@@ -64,6 +61,22 @@ pub fn judge_build(
         }
     }
     Some(Value::Object(kept))
+}
+
+/// `args` and `target`, which decide what the Dockerfile fetches.
+fn arguments(
+    node: &Node,
+    file: &File<'_, '_>,
+    build: &mut BuildSoFar,
+    kept: &mut Map<String, Value>,
+) {
+    let args = environment::words(node.value("args"), &file.values);
+    if !args.is_empty() {
+        kept.insert("args".to_owned(), json!(args));
+        build.args.extend(args);
+    }
+    let target = node.value("target").and_then(Node::text).map(str::to_owned);
+    build.target = target.or(build.target.take());
 }
 
 fn context(

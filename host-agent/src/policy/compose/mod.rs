@@ -89,6 +89,8 @@ pub struct BuildSoFar {
     pub inline: Option<(String, Place)>,
     /// `args`.
     pub args: BTreeMap<String, String>,
+    /// `target`.
+    pub target: Option<String>,
 }
 
 /// A project under judgement.

@@ -23,6 +23,8 @@ pub struct Fetched {
     pub instruction: &'static str,
     /// Only the reading that takes here-documents for instructions finds it: probably text.
     pub doubtful: bool,
+    /// What is built is made from it; other stages may name what nobody fetches.
+    pub needed: bool,
 }
 
 /// Something that a Dockerfile's build would do to the host.
@@ -38,8 +40,12 @@ pub struct Reach {
     pub reason: &'static str,
 }
 
-/// What `text` fetches and asks for when built with `args`.
-pub fn read(text: &str, args: &BTreeMap<String, String>) -> (Vec<Fetched>, Vec<Reach>) {
+/// What `text` fetches and asks for when `target`, or its last stage, is built with `args`.
+pub fn read(
+    text: &str,
+    args: &BTreeMap<String, String>,
+    target: Option<&str>,
+) -> (Vec<Fetched>, Vec<Reach>) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let directives = Directives::read(text);
     let reading = |heredocs| {
@@ -50,6 +56,7 @@ pub fn read(text: &str, args: &BTreeMap<String, String>) -> (Vec<Fetched>, Vec<R
         for instruction in instructions(text, directives.escape, heredocs) {
             reader.instruction(&instruction.text, &instruction);
         }
+        reader.mark_needed(target);
         reader
     };
     let (mut buildkit, classic) = (reading(Heredocs::Text), reading(Heredocs::Instructions));
@@ -125,18 +132,64 @@ struct Reader<'a> {
     args: &'a BTreeMap<String, String>,
     known: BTreeMap<String, String>,
     stages: Vec<String>,
+    /// The stages that each stage takes something from.
+    uses: Vec<Vec<usize>>,
     found: Vec<Fetched>,
+    /// The stage that each of `found` stands in; the frontend in none.
+    stage_of: Vec<Option<usize>>,
     reaches: Vec<Reach>,
 }
 
 impl<'a> Reader<'a> {
     fn new(args: &'a BTreeMap<String, String>) -> Self {
         let known = platform_arguments();
-        Self { args, known, stages: vec![], found: vec![], reaches: vec![] }
+        Self {
+            args,
+            known,
+            stages: vec![],
+            uses: vec![],
+            found: vec![],
+            stage_of: vec![],
+            reaches: vec![],
+        }
+    }
+
+    /// Marks what the target stage is made from.
+    fn mark_needed(&mut self, target: Option<&str>) {
+        let last = self.stages.len().checked_sub(1);
+        let named = target.and_then(|target| self.stage(target));
+        let mut open: Vec<usize> = named.or(last).into_iter().collect();
+        let mut needed = vec![false; self.stages.len()];
+        while let Some(stage) = open.pop() {
+            match needed.get_mut(stage) {
+                Some(seen) if !*seen => *seen = true,
+                Some(_) | None => continue,
+            }
+            open.extend(self.uses.get(stage).into_iter().flatten());
+        }
+        for (one, stage) in self.found.iter_mut().zip(&self.stage_of) {
+            let is_needed = |stage: usize| needed.get(stage).copied().unwrap_or(true);
+            one.needed = stage.is_none_or(is_needed);
+        }
+    }
+
+    /// The stage called `name`, or with that number; of several the last.
+    fn stage(&self, name: &str) -> Option<usize> {
+        let name = name.to_ascii_lowercase();
+        let named = self.stages.iter().rposition(|known| !name.is_empty() && *known == name);
+        named.or_else(|| name.parse().ok().filter(|number| *number < self.stages.len()))
+    }
+
+    /// The stage under way takes something from `other`.
+    fn takes_from(&mut self, other: Option<usize>) {
+        if let (Some(uses), Some(other)) = (self.uses.last_mut(), other) {
+            uses.push(other);
+        }
     }
 
     fn push(&mut self, reference: Result<String, String>, line: u32, instruction: &'static str) {
-        self.found.push(Fetched { reference, line, instruction, doubtful: false });
+        self.found.push(Fetched { reference, line, instruction, doubtful: false, needed: true });
+        self.stage_of.push(self.stages.len().checked_sub(1));
     }
 
     /// `text` is the instruction `at`, or what stands behind its `ONBUILD`.
@@ -179,14 +232,14 @@ impl<'a> Reader<'a> {
             Some(_) | None => "",
         };
         let reference = substitute(&image, &self.known);
-        let known = reference
-            .as_deref()
-            .is_ok_and(|reference| reference == "scratch" || self.is_stage(reference));
-        if !known {
-            self.push(reference, line, "FROM");
-        }
+        let base = reference.as_deref().ok().filter(|name| self.is_stage(name));
+        let base = base.and_then(|name| self.stage(name));
         let stage = stage.to_ascii_lowercase();
         self.stages.push(if is_stage_name(&stage) { stage } else { String::new() });
+        self.uses.push(base.into_iter().collect());
+        if base.is_none() && reference.as_deref() != Ok("scratch") {
+            self.push(reference, line, "FROM");
+        }
     }
 
     fn copied(&mut self, rest: &str, line: u32) {
@@ -234,6 +287,7 @@ impl<'a> Reader<'a> {
     fn source(&mut self, source: &str, line: u32, instruction: &'static str) {
         let source = source.trim_matches(['"', '\'']);
         if source.parse::<usize>().is_ok() || self.is_stage(source) {
+            self.takes_from(self.stage(source));
             return;
         }
         let reference = substitute(source, &self.known);
@@ -259,7 +313,7 @@ mod tests {
 
     fn references(text: &str, args: &[(&str, &str)]) -> Vec<String> {
         let args = args.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let (found, _) = read(text, &args.collect());
+        let (found, _) = read(text, &args.collect(), None);
         found
             .into_iter()
             .filter(|one| !one.doubtful)
@@ -326,17 +380,32 @@ mod tests {
     #[test]
     fn what_may_be_text_is_found_and_doubted() {
         let text = "FROM a\nRUN <<EOF\nFROM b AS c\nEOF\nFROM c\n";
-        let (found, _) = read(text, &BTreeMap::new());
+        let (found, _) = read(text, &BTreeMap::new(), None);
         let found: Vec<_> =
             found.iter().map(|one| (one.reference.as_deref(), one.doubtful)).collect();
         assert_eq!(found, [(Ok("a"), false), (Ok("c"), false), (Ok("b"), true)]);
     }
 
     #[test]
+    fn only_what_the_target_is_made_from_is_needed() {
+        let text = "# syntax=f\nFROM a AS one\nFROM b AS two\nCOPY --from=c x y\nFROM d AS dev\n\
+                    COPY --from=one x y\nRUN --mount=from=0,target=/x z\nFROM dev\nFROM e AS last";
+        let needed = |target| {
+            let (found, _) = read(text, &BTreeMap::new(), target);
+            let needed = found.into_iter().filter(|one| one.needed);
+            needed.filter_map(|one| one.reference.ok()).collect::<Vec<_>>()
+        };
+        assert_eq!(needed(Some("DEV")), ["f", "a", "d"]);
+        assert_eq!(needed(Some("3")), ["f", "a", "d"]);
+        assert_eq!(needed(Some("two")), ["f", "b", "c"]);
+        assert_eq!(needed(None), ["f", "e"]);
+    }
+
+    #[test]
     fn a_build_asks_for_no_more_than_its_own_network() {
         let reaches = |flag: &str| {
             let text = format!("FROM a\nRUN --mount=type=cache,target=/x {flag} make");
-            read(&text, &BTreeMap::new()).1.first().map(|reach| (reach.line, reach.permit))
+            read(&text, &BTreeMap::new(), None).1.first().map(|reach| (reach.line, reach.permit))
         };
         assert_eq!(reaches("--network=host"), Some((2, Permit::HostNetwork)));
         assert_eq!(reaches("--security=insecure"), Some((2, Permit::Privileged)));
@@ -348,7 +417,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(text in "[FROMARGCPY${}:=\\\\`# \n<\"a-c-]{0,80}") {
-            read(&text, &BTreeMap::new());
+            read(&text, &BTreeMap::new(), None);
         }
     }
 }
