@@ -99,8 +99,14 @@ pub fn plan(plan: &Plan) {
 }
 
 fn reference(reference: &Reference) {
-    let (Reference::Image(name) | Reference::Feature(name)) = reference;
-    fetched(name);
+    match reference {
+        Reference::Image(name) => fetched(name),
+        // The checkout's own; nothing is fetched for it.
+        Reference::Feature(feature) if feature.manifest.is_some() => {
+            assert!(is_inside(&feature.name), "{feature:?}");
+        }
+        Reference::Feature(feature) => fetched(&feature.name),
+    }
 }
 
 /// From a registry that is allowed, and no option of a program.
