@@ -41,6 +41,11 @@ crowd_probe() {
     bench_docker exec -u 0 "$(bench_container "$n")" mkdir -p /bench
     bench_docker cp "$BENCH_DIR/programs/probe" "$(bench_container "$n"):/bench/probe"
   done
+}
+
+# crowd_containers: looked up once, as each look takes longer than what is measured.
+crowd_containers() {
+  local n
   for ((n = 1; n <= ASKING; n++)); do CROWD_CONTAINERS[n]=$(bench_container "$n"); done
 }
 CROWD_CONTAINERS=()
