@@ -4,14 +4,15 @@
 # gets its token and waits, taken in by `hatchery adopt`: each with a repository, a record, a socket,
 # a cached token and a process of its own.
 
-CROWD=500
+# HATCHERY_BENCH_CROWD and HATCHERY_BENCH_ASKING: fewer, to try this out.
+CROWD=${HATCHERY_BENCH_CROWD:-500}
 # Those that ask.
-ASKING=50
+ASKING=${HATCHERY_BENCH_ASKING:-50}
 # Requests of each of them, without a pause, and each at the same moments.
 CROWD_REQUESTS=400
 CROWD_MOMENTS=40
 # Length of the forge's outage, in seconds, and milliseconds between the requests of a drone.
-OUTAGE=60
+OUTAGE=${HATCHERY_BENCH_OUTAGE:-60}
 OUTAGE_PAUSE=100
 
 # light_range FIRST LAST: drones of the small kind.
@@ -23,6 +24,7 @@ light_range() {
 light_drone() {
   local drone=$BENCH_OWNER-b$1 id
   id=$(bench_repo_id "$1")
+  [ -n "$id" ] || fail "the forge named no number for $BENCH_OWNER/b$1"
   mkdir -p "$BENCH_DIR/state/sockets/$drone"
   bench_docker run -d --network none --name "$drone" --label hatchery.managed=true \
     --label "hatchery.drone=$drone" --label "hatchery.repo=$BENCH_OWNER/b$1" \
@@ -39,6 +41,11 @@ crowd_probe() {
     bench_docker exec -u 0 "$(bench_container "$n")" mkdir -p /bench
     bench_docker cp "$BENCH_DIR/programs/probe" "$(bench_container "$n"):/bench/probe"
   done
+}
+
+# crowd_containers: looked up once, as each look takes longer than what is measured.
+crowd_containers() {
+  local n
   for ((n = 1; n <= ASKING; n++)); do CROWD_CONTAINERS[n]=$(bench_container "$n"); done
 }
 CROWD_CONTAINERS=()
@@ -100,7 +107,7 @@ bench_outage() {
   crowd_runs "$out" crowd /run/drone-agent/agent.sock $(($(date +%s%3N) + 15000)) \
     $((seconds * 1000 / OUTAGE_PAUSE)) "$OUTAGE_PAUSE"
   sleep 25
-  fault=$(bench_forge_admin POST /faults '{"path": "", "fault": {"kind": "cut"}}' | sed -n 's/.*"id": *\([0-9]*\).*/\1/p')
+  fault=$(bench_forge_admin POST /faults '{"path": "", "fault": {"kind": "cut"}}' | grep -o '[0-9]*' | head -n 1)
   sleep "$OUTAGE"
   bench_forge_admin DELETE "/faults/$fault"
   crowd_ends

@@ -11,6 +11,7 @@ BENCH_ATTESTING=$HATCHERY_ROOT/target/release/examples/attesting_echo
 # bench_attesting_echo: built as the host agent is.
 bench_attesting_echo() {
   cd "$HATCHERY_ROOT" || return
+  if [ "${HATCHERY_PREBUILT:-}" = 1 ] && [ -x "$BENCH_ATTESTING" ]; then return; fi
   cargo build --locked --release -p host-agent --example attesting_echo
 }
 
@@ -72,7 +73,7 @@ bench_repos() {
 }
 
 # bench_repo_id N: its number on the forge.
-bench_repo_id() { sed -n 's/^ *"id": *\([0-9]*\).*/\1/p' "$BENCH_DIR/forge/b$1.json" | head -n 1; }
+bench_repo_id() { grep -o '"id": *[0-9]*' "$BENCH_DIR/forge/b$1.json" | head -n 1 | grep -o '[0-9]*$'; }
 
 bench_forge_admin() { bench_hatchery --json forge --data-dir "$BENCH_DIR/forge" admin "$@"; }
 
