@@ -292,3 +292,79 @@ fn a_check_and_a_dry_run_ask_the_registry_too() {
     let check = agent.hatchery(&["policy", "check", &file.display().to_string()]);
     check.code(0).complains("not known: what features ask for");
 }
+
+#[test]
+fn what_a_manifest_hides_the_built_image_tells() {
+    let world = World::shared();
+    let registry = Registry::start(world.bed);
+    registry.publish("acme/liar", "1.0.0", &json!({"privileged": true}), "true");
+    let url = format!("http://{}/v2/acme/liar/manifests", registry.host());
+    let kind = "application/vnd.oci.image.manifest.v1+json";
+    let script = format!(
+        "curl -fsS -H 'Accept: {kind}' {url}/1 | sed 's/,.\"privileged.\":true//' | \
+         curl -fsS -X PUT -H 'Content-Type: {kind}' --data-binary @- {url}/2"
+    );
+    Run::of(world.bed.command("sh").args(["-euc", &script])).ok();
+    assert_ne!(registry.digest("acme/liar", "1"), registry.digest("acme/liar", "2"));
+    let keys = json!({"features": {registry.reference("acme/liar:2"): {}}});
+    let repo = Repo::describe("reg-liar").on_dev_image_with(keys).create(&world);
+    let agent = world.agent();
+    agent.hatchery(&["spawn", &repo.name()]).code(6).complains("image:").complains("privileged");
+    inventory::assert_nothing_left(agent, &repo);
+}
+
+#[test]
+fn a_lock_file_of_the_repositorys_is_obeyed() {
+    let world = World::shared();
+    let registry = Registry::start(world.bed);
+    let old = registry.publish("acme/tool", "1.0.0", &json!({}), "echo 1.0.0 >/tool");
+    registry.publish("acme/tool", "1.0.1", &json!({}), "echo 1.0.1 >/tool");
+    assert_ne!(registry.digest("acme/tool", "1"), old);
+    let name = registry.reference("acme/tool:1");
+    let pinned = format!("{}@{old}", registry.reference("acme/tool"));
+    let lock = format!(
+        r#"{{"features": {{"{name}": {{"version": "1.0.0", "resolved": "{pinned}", "integrity": "{old}"}}}}}}"#
+    );
+    let repo = Repo::describe("reg-locked")
+        .file(".devcontainer/devcontainer-lock.json", &lock)
+        .on_dev_image_with(json!({"features": {&name: {}}}))
+        .create(&world);
+    let drone = world.agent().spawn(&repo);
+    assert_eq!(drone.sh("cat /tool; git status --porcelain").ok(), "1.0.0");
+    let status = world.agent().json(&["status", drone.name()]);
+    assert_eq!(status["references"][&name], json!(pinned), "{status:#}");
+}
+
+#[test]
+fn services_of_a_project_run_what_was_looked_at() {
+    let world = World::shared();
+    let registry = Registry::start(world.bed);
+    let base = bed::setting("HATCHERY_TEST_IMAGE_DEV");
+    let old = registry.push(&base, "acme/base:1", "old");
+    registry.push(&base, "acme/base:2", "new");
+    let name = registry.reference("acme/base:1");
+    let folder = tempfile::tempdir().expect("a directory");
+    let program = devcontainer_that(&registry.retag("acme/base", "2", "1"), folder.path());
+    let agent = world.own_agent(&with_devcontainer(&program));
+    let compose = json!({"services": {
+        "app": {"image": &name, "command": "sleep infinity", "volumes": ["..:/workspaces/web"]},
+        "db": {"image": &name, "command": "sleep infinity"},
+    }});
+    let repo = Repo::describe("reg-compose")
+        .file(".devcontainer/compose.json", &compose.to_string())
+        .devcontainer(&json!({"dockerComposeFile": "compose.json", "service": "app",
+                              "workspaceFolder": "/workspaces/web"}))
+        .create(&world);
+    let drone = agent.spawn(&repo);
+    assert_eq!(drone.sh("cat /mark").ok(), "old");
+    let pinned = format!("{}@{old}", registry.reference("acme/base"));
+    let status = agent.json(&["status", drone.name()]);
+    assert_eq!(status["references"][&name], json!(pinned), "{status:#}");
+    let format = "{{index .Config.Labels \"com.docker.compose.service\"}} {{.Config.Image}}";
+    let listed = world.bed.docker(&["ps", "-q", "--filter", "label=com.docker.compose.service=db"]);
+    let shown = listed.ok().lines().map(|id| world.bed.docker(&["inspect", "-f", format, id]));
+    let shown: Vec<String> = shown.map(|run| run.ok().to_owned()).collect();
+    assert!(shown.contains(&format!("db {pinned}")), "{shown:?}");
+    drone.slay(&[]).ok();
+    world.bed.docker(&["rmi", "-f", &pinned, &name]).ok();
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::failure::{Failure, FailureKind};
 use super::registries::{FeatureManifest, Registries};
 use crate::policy::{
-    FeatureUse, Finding, Plan, Reference, Scope, check_feature, check_requests,
+    FeatureUse, Finding, Place, Plan, Reference, Scope, check_feature, check_requests,
     refusals_as_failure, without_version,
 };
 
@@ -45,22 +45,39 @@ pub async fn resolve(
     let mut seen: BTreeSet<String> = BTreeSet::new();
     let mut resolved = ResolvedFeatures::default();
     while !wanted.is_empty() && refusals_as_failure(&resolved.findings, true).is_none() {
-        wanted.retain(|one| seen.insert(one.name.clone()));
-        if seen.len() > MAX_FEATURES {
-            let message = format!("the features need more than {MAX_FEATURES} features");
-            return Err(Failure::new(FailureKind::Refused, message));
-        }
-        let manifests = look_up(registries, &wanted, locked).await?;
         let mut further = vec![];
-        for (used, manifest) in wanted.iter().zip(manifests) {
-            further.extend(judge(used, &manifest, plan, scope, &mut resolved.findings)?);
-            if let Some(pinned) = manifest.pinned {
-                resolved.pinned.insert(used.name.clone(), pinned);
-            }
+        for (used, known) in look_up(registries, wanted, &mut seen, locked).await? {
+            further.extend(judge(&used, &known, plan, scope, &mut resolved.findings)?);
+            resolved.pinned.extend(known.pinned.map(|pinned| (used.name, pinned)));
         }
         wanted = further;
     }
     Ok(resolved)
+}
+
+/// Looks up features that the server's own configuration names, and what they depend on: the
+/// administrator's choice, which nobody judges.
+///
+/// # Errors
+/// As [`resolve`].
+pub async fn resolve_own(
+    registries: &impl Registries,
+    names: BTreeSet<String>,
+    scope: &Scope<'_>,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let place = Place { file: "[features]".to_owned(), line: None, subject: String::new() };
+    let used = |name| FeatureUse { name, place: place.clone(), manifest: None };
+    let mut wanted: Vec<FeatureUse> = names.into_iter().map(used).collect();
+    let (mut seen, mut pinned) = (BTreeSet::new(), BTreeMap::new());
+    while !wanted.is_empty() {
+        let mut further = vec![];
+        for (used, known) in look_up(registries, wanted, &mut seen, &BTreeMap::new()).await? {
+            further.extend(check_feature(&used, known.metadata.as_deref(), scope)?.outcome);
+            pinned.extend(known.pinned.map(|pinned| (used.name, pinned)));
+        }
+        wanted = further;
+    }
+    Ok(pinned)
 }
 
 fn feature(reference: &Reference) -> Option<FeatureUse> {
@@ -102,20 +119,28 @@ fn judge(
     Ok(review.outcome)
 }
 
-/// What is known of each of `wanted`, in that order.
+/// What is known of each of `wanted` that was not `seen` yet.
 async fn look_up(
     registries: &impl Registries,
-    wanted: &[FeatureUse],
+    mut wanted: Vec<FeatureUse>,
+    seen: &mut BTreeSet<String>,
     locked: &BTreeMap<String, String>,
-) -> Result<Vec<Known>, Failure> {
+) -> Result<Vec<(FeatureUse, Known)>, Failure> {
+    wanted.retain(|one| seen.insert(one.name.clone()));
+    if seen.len() > MAX_FEATURES {
+        let message = format!("the features need more than {MAX_FEATURES} features");
+        return Err(Failure::new(FailureKind::Refused, message));
+    }
     let mut asked = Vec::with_capacity(wanted.len());
     for used in wanted {
         asked.push(async {
             if let Some(manifest) = &used.manifest {
-                return Ok(Known { pinned: None, metadata: Some(manifest.clone()) });
+                let known = Known { pinned: None, metadata: Some(manifest.clone()) };
+                return Ok((used, known));
             }
             let reference = locked.get(&used.name).unwrap_or(&used.name);
-            registries.feature(reference).await.map(Known::from).map_err(Failure::from)
+            let known = registries.feature(reference).await?;
+            Ok((used, Known::from(known)))
         });
     }
     let answers: Vec<_> = futures_util::stream::iter(asked).buffered(AT_ONCE).collect().await;

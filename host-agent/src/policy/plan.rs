@@ -355,3 +355,67 @@ pub struct FeatureUse {
     /// `devcontainer-feature.json` of a local one.
     pub manifest: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::tests::Bench;
+
+    fn pins(images: &[(&str, Option<&str>)], features: &[(&str, &str)]) -> Pins {
+        let image = |(name, digest): &(&str, Option<&str>)| {
+            let digest = digest.map(str::to_owned);
+            ((*name).to_owned(), PinnedImage { id: "sha256:ff".to_owned(), digest })
+        };
+        let feature = |(name, pinned): &(&str, &str)| ((*name).to_owned(), (*pinned).to_owned());
+        Pins {
+            images: images.iter().map(image).collect(),
+            features: features.iter().map(feature).collect(),
+        }
+    }
+
+    #[test]
+    fn a_pinned_plan_names_digests_where_there_are_some() {
+        let text = r#"{"image": "debian:12", "features": {"ghcr.io/a/b:1": {"x": 1}}}"#;
+        for (locked, name) in [(false, "ghcr.io/a/b@sha256:22"), (true, "ghcr.io/a/b:1")] {
+            let mut plan = Bench::json(text).plan();
+            assert!(!plan.is_pinned());
+            let found = pins(
+                &[("debian:12", Some("debian@sha256:11"))],
+                &[("ghcr.io/a/b:1", "ghcr.io/a/b@sha256:22"), ("ghcr.io/a/c", "ghcr.io/a/c@x")],
+            );
+            plan.pin(found, locked);
+            assert!(plan.is_pinned());
+            assert_eq!(plan.devcontainer_json["image"], "debian@sha256:11");
+            assert_eq!(plan.devcontainer_json["features"][name]["x"], 1);
+        }
+        let mut plan = Bench::json(r#"{"image": "debian:12"}"#).plan();
+        plan.pin(pins(&[("debian:12", None)], &[]), false);
+        assert_eq!(plan.devcontainer_json["image"], "debian:12");
+        assert_eq!(plan.pins.references()["debian:12"], "sha256:ff");
+    }
+
+    #[test]
+    fn services_run_what_was_looked_at_and_builds_keep_their_names() {
+        let compose = "services:\n  app:\n    image: debian:12\n  db:\n    image: postgres:16\n  \
+                       own:\n    build: .\n";
+        let config = r#"{"dockerComposeFile": "c.yml", "service": "app"}"#;
+        let files = [
+            (".devcontainer/devcontainer.json", config),
+            (".devcontainer/c.yml", compose),
+            (".devcontainer/Dockerfile", "FROM alpine:3\n"),
+        ];
+        let mut plan = Bench::new(&files).plan();
+        let digests = [
+            ("debian:12", Some("debian@sha256:11")),
+            ("postgres:16", Some("postgres@sha256:22")),
+            ("alpine:3", Some("alpine@sha256:33")),
+        ];
+        plan.pin(pins(&digests, &[]), false);
+        assert!(plan.is_pinned());
+        let Form::Compose(compose) = &plan.form else { panic!("{:?}", plan.form) };
+        let text: String = compose.files.iter().map(|file| file.text.as_str()).collect();
+        assert!(text.contains("debian@sha256:11") && text.contains("postgres@sha256:22"), "{text}");
+        assert!(!text.contains("alpine"), "{text}");
+        assert_eq!(compose.own_image(), Some("debian@sha256:11"));
+    }
+}

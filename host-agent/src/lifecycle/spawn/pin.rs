@@ -43,7 +43,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         if let Some(refused) = refusals_as_failure(&resolved.findings, without_refused) {
             return Err(refused);
         }
-        let own = self.pin_own().await?;
+        let own = self.pin_own(record).await?;
         let images = self.fetch_images(record, plan, telling).await?;
         let features = resolved.pinned.into_iter().chain(own).collect();
         let pins = Pins { images, features };
@@ -77,14 +77,18 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         blocking(move || features::locked(&config)).await
     }
 
-    /// Digests of the features that the configuration injects.
-    async fn pin_own(&self) -> Result<BTreeMap<String, String>, Failure> {
-        let mut pinned = BTreeMap::new();
-        for reference in injected(&self.config) {
-            let manifest = self.engine.feature(&reference).await?;
-            pinned.insert(reference, manifest.pinned);
+    /// Digests of the features that the configuration injects, and of what they need.
+    async fn pin_own(&self, record: &Record) -> Result<BTreeMap<String, String>, Failure> {
+        let own = injected(&self.config);
+        if own.is_empty() {
+            return Ok(BTreeMap::new());
         }
-        Ok(pinned)
+        let subpaths = self.engine.facts().await?.volume_subpaths();
+        let scope = Scope::new(&self.config, &record.drone, &record.repo.name, subpaths);
+        features::resolve_own(&*self.engine, own, &scope).await.map_err(|failure| {
+            failure
+                .hint("[features] of Hatchery's own configuration has it installed in every drone")
+        })
     }
 
     /// Brings the images that the plan names and the engine does not have, so that all of them are
@@ -217,34 +221,21 @@ fn may_do_without(plan: &Plan, name: &str, error: &RegistryError) -> bool {
 }
 
 /// Which lock file a build of `plan` obeys, and where ours goes (relative to the checkout) with its
-/// text: it pins what features need further, which the configuration cannot name.
+/// text: it pins what features depend on, which the configuration cannot name.
 pub(super) fn lock(plan: &Plan, checkout: &Path) -> (Lock, Option<(String, String)>) {
     let config = Path::new(&plan.config_path);
     if lock_path(&checkout.join(config)).is_file() {
         return (Lock::Repository, None);
     }
-    let named: BTreeSet<&str> = plan.references.iter().filter_map(named_feature).collect();
-    let further: Map<String, Value> = plan
-        .pins
-        .features
-        .iter()
-        .filter(|(name, _)| !named.contains(name.as_str()))
-        .filter_map(|(name, pinned)| {
-            let (_, digest) = pinned.split_once('@')?;
-            let entry = json!({"version": "0", "resolved": pinned, "integrity": digest});
-            Some((name.clone(), entry))
-        })
-        .collect();
-    if further.is_empty() {
+    if plan.pins.features.is_empty() {
         return (Lock::None, None);
     }
+    let entry = |(name, pinned): (&String, &String)| {
+        let (_, digest) = pinned.split_once('@')?;
+        let entry = json!({"version": "0", "resolved": pinned, "integrity": digest});
+        Some((name.clone(), entry))
+    };
+    let features: Map<String, Value> = plan.pins.features.iter().filter_map(entry).collect();
     let path = lock_path(config).to_string_lossy().into_owned();
-    (Lock::Ours, Some((path, json!({"features": further}).to_string())))
-}
-
-fn named_feature(reference: &Reference) -> Option<&str> {
-    match reference {
-        Reference::Feature(used) => Some(&used.name),
-        Reference::Image(_) => None,
-    }
+    (Lock::Ours, Some((path, json!({"features": features}).to_string())))
 }
