@@ -80,6 +80,25 @@ pub struct EngineFacts {
     pub cpus: f64,
     /// Where it keeps images and volumes.
     pub root_dir: PathBuf,
+    /// It is Podman, which speaks Docker's API.
+    pub podman: bool,
+    /// It runs without root, in namespaces of its user's.
+    pub rootless: bool,
+    /// What it can hold containers to.
+    pub holds: Holds,
+}
+
+/// What an engine can hold containers to; the kernel's controllers may not be its own to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holds {
+    /// Each container has a cgroup of its own.
+    pub cgroups: bool,
+    /// Memory.
+    pub memory: bool,
+    /// CPUs.
+    pub cpus: bool,
+    /// Processes and threads.
+    pub pids: bool,
 }
 
 impl EngineFacts {
@@ -161,7 +180,7 @@ pub struct Image {
     pub tags: Vec<String>,
 }
 
-/// How much a container may use.
+/// How much a container may use; 0 each: as much as there is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Memory in bytes.

@@ -14,6 +14,7 @@ pub mod phase;
 pub mod progress;
 pub mod request;
 pub mod seal;
+pub mod suitability;
 pub mod view;
 
 mod adopt;
