@@ -20,6 +20,7 @@ pub mod view;
 mod adopt;
 mod burrow;
 mod compose_memo;
+mod engine_facts;
 mod exec_plan;
 mod explain;
 mod grants;
