@@ -17,8 +17,14 @@ MACHINE_CHECKOUT='/root/a checkout'
 # The address at which slirp4netns answers for this machine's resolver.
 MACHINE_DNS=10.0.2.3
 
-machine_data() { echo "/var/lib/hatchery-fresh-$1"; }
-machine_name() { echo "hatchery-fresh-$1"; }
+# What the machine is for: part of its name, so that machines of two kinds can be up at once.
+MACHINE_KIND=fresh
+# Set: it sees cgroup v2 alone, also where this machine's controllers are in hierarchies of v1 (none
+# is in v2 then).
+MACHINE_UNIFIED=
+
+machine_data() { echo "/var/lib/hatchery-$MACHINE_KIND-$1"; }
+machine_name() { echo "hatchery-$MACHINE_KIND-$1"; }
 machine_tar() { echo "$HATCHERY_CACHE/machines/debian-$1-1/root.tar"; }
 machine_tar_make() { atomic_dir "$(dirname "$(machine_tar "$1")")" machine_tar_fill "$1"; }
 
@@ -101,6 +107,7 @@ machine_boot() {
   (
     close_inherited
     machine_cgroups "$name"
+    if [ -n "$MACHINE_UNIFIED" ]; then export UNIFIED_CGROUP_HIERARCHY=1 SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1; fi
     SYSTEMD_NSPAWN_API_VFS_WRITABLE=1 exec setsid systemd-nspawn --directory="$(machine_data "$suite")/root" \
       --machine="$name" --boot --register=no --keep-unit --capability=all \
       --system-call-filter='add_key keyctl bpf perf_event_open' \
@@ -139,6 +146,7 @@ machine_hierarchies() {
 }
 
 machine_kernel_arguments() {
+  if [ -n "$MACHINE_UNIFIED" ]; then echo systemd.unified_cgroup_hierarchy=1 && return; fi
   if [ ! -e /sys/fs/cgroup/cgroup.controllers ]; then
     echo systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1
   fi

@@ -126,6 +126,7 @@ fn what_only_root_can_do_is_said_once_and_by_doctor() {
     for (name, verdict) in [
         ("configuration", "ok"),
         ("docker", "ok"),
+        ("confinement", "ok"),
         ("builder", "ok"),
         ("compose", "ok"),
         ("devcontainer", "ok"),
@@ -142,6 +143,24 @@ fn what_only_root_can_do_is_said_once_and_by_doctor() {
         assert_eq!(check["verdict"], verdict, "{check}");
         assert_eq!(check["hint"].is_string(), verdict != "ok", "{check}");
     }
+}
+
+#[test]
+fn without_a_firewall_no_drone_is_spawned_unasked() {
+    let world = World::shared();
+    let agent = world.ordinary_agent("[network]\nhost_ports = [443]\n", "");
+    let repo = Repo::describe("no-root-no-firewall").on_dev_image().create(&world);
+    let run = agent.hatchery(&["spawn", &repo.name()]);
+    run.code(1).complains(NO_FIREWALL).complains("`firewall = false` in [network]");
+    assert!(run.stderr.contains("the engine is not this user's"), "{}", run.report());
+    inventory::assert_nothing_left(&agent, &repo);
+    agent.hatchery(&["spawn", "--dry-run", &repo.name()]).ok();
+    let doctor = agent.hatchery(&["doctor"]);
+    doctor.code(1);
+    let check = doctored(&agent).into_iter().find(|check| check["name"] == "firewall");
+    let check = check.expect("looked at");
+    assert_eq!(check["verdict"], "fail", "{check}");
+    assert!(check["hint"].to_string().contains("firewall = false"), "{check}");
 }
 
 fn doctored(agent: &HostAgent) -> Vec<Value> {

@@ -55,7 +55,7 @@ impl HostAgent {
     pub(crate) fn start_ordinary(world: &'static World, config: &str, groups: &str) -> Self {
         let home = world.agent_home();
         let user = OrdinaryUser::make(world, &home, groups);
-        let text = user.configuration(world, &configuration(world, config));
+        let text = user.configuration(world, &configuration(world, &waiving_firewall(config)));
         std::fs::write(user.config_file(), text).expect("the configuration");
         let process = Mutex::new(None);
         let agent = Self { world, home, log: LOG, user: Some(user), process, manager: None };
@@ -302,6 +302,14 @@ impl Drop for HostAgent {
         }
         let _ = std::fs::remove_dir_all(&self.home);
     }
+}
+
+/// A user's configuration: without root there is no firewall for the engine that the tests share.
+fn waiving_firewall(own: &str) -> String {
+    if own.contains("[network]") {
+        return own.to_owned();
+    }
+    format!("{own}\n[network]\nhost_ports = [443]\nfirewall = false\n")
 }
 
 /// The tests' usual configuration, with the tables of `own` in place of those of the same name.

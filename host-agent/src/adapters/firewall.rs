@@ -3,12 +3,16 @@
 //!
 //! Both chains are replaced in one transaction (`iptables-restore`), so that there is no moment
 //! without rules.
+//!
+//! An engine without root has a network namespace of its own (rootlesskit), whose rules its user may
+//! set: there the same chains are put, and keep drones also from the addresses by which that
+//! network's way out (slirp4netns, pasta) leads back to the host.
 
 use std::time::Duration;
 
 use super::Machine;
 use super::exec::Run;
-use crate::lifecycle::network::{GuardRules, NetworkGuard};
+use crate::lifecycle::network::{GuardRules, NetworkGuard, Outlook};
 
 /// Chain for packets that pass through the host.
 const FORWARD: &str = "HATCHERY-FORWARD";
@@ -50,6 +54,10 @@ const V6: Family = Family {
 };
 
 impl NetworkGuard for Machine {
+    async fn outlook(&self) -> Outlook {
+        self.namespace().await.outlook().await
+    }
+
     async fn guard(&self, rules: &GuardRules) -> Result<(), String> {
         self.apply(&V4, rules).await?;
         // A host without IPv6 has no table for it, and nothing to deny.
@@ -85,8 +93,9 @@ impl Machine {
         arguments: &[&str],
         input: Option<String>,
     ) -> Result<(), String> {
+        let (program, arguments) = self.namespace().await.enter(program, arguments)?;
         let run = Run {
-            program: program.into(),
+            program: (&program).into(),
             arguments: arguments.iter().map(Into::into).collect(),
             environment: vec![],
             home: self.scratch.clone(),
@@ -120,6 +129,13 @@ fn table(family: &Family, rules: &GuardRules) -> String {
             lines.push(format!("-A {INPUT} {to} -j ACCEPT"));
         }
         let new = "-m conntrack --ctstate NEW -j DROP";
+        for address in rules.host.iter().filter(|address| (family.of)(address)) {
+            for port in &rules.host_ports {
+                let to = format!("-i {interface} -d {address} -p tcp --dport {port}");
+                lines.push(format!("-A {FORWARD} {to} -j RETURN"));
+            }
+            lines.push(format!("-A {FORWARD} -i {interface} -d {address} {new}"));
+        }
         for network in family.denied {
             lines.push(format!("-A {FORWARD} -i {interface} -d {network} {new}"));
         }
@@ -149,6 +165,7 @@ mod tests {
             shared: "hatchery0".into(),
             host_ports: vec![443],
             resolvers: vec!["100.100.100.100".parse().expect("an address")],
+            host: vec![],
         };
         let text = table(&V4, &rules);
         let position = |line: &str| {
@@ -165,5 +182,30 @@ mod tests {
         position("-A HATCHERY-FORWARD -i hatchery0 -o hatchery0 -j DROP");
         assert!(!text.contains("-i ht1 -o ht1"), "a drone's own services talk to each other");
         assert!(!table(&V6, &rules).contains("100.100"));
+    }
+
+    #[test]
+    fn what_leads_back_to_the_host_is_closed_but_for_open_ports_and_the_resolver() {
+        let address = |text: &str| text.parse().expect("an address");
+        let rules = GuardRules {
+            interfaces: vec!["hatchery0".into()],
+            shared: "hatchery0".into(),
+            host_ports: vec![443],
+            resolvers: vec![address("10.0.2.3")],
+            host: vec![address("10.0.2.3"), address("192.0.2.7"), address("2001:db8::7")],
+        };
+        let text = table(&V4, &rules);
+        let forward: Vec<_> =
+            text.lines().filter(|line| line.contains("HATCHERY-FORWARD")).collect();
+        let line = |line: &str| {
+            let wanted = format!("-A HATCHERY-FORWARD -i hatchery0 {line}");
+            forward.iter().position(|one| **one == wanted).unwrap_or_else(|| panic!("{text}"))
+        };
+        let closed = line("-d 10.0.2.3 -m conntrack --ctstate NEW -j DROP");
+        assert!(line("-d 10.0.2.3 -p udp --dport 53 -j RETURN") < closed);
+        let closed = line("-d 192.0.2.7 -m conntrack --ctstate NEW -j DROP");
+        assert!(line("-d 192.0.2.7 -p tcp --dport 443 -j RETURN") < closed);
+        assert!(!text.contains("2001:db8"));
+        assert!(table(&V6, &rules).contains("-d 2001:db8::7 -m conntrack --ctstate NEW -j DROP"));
     }
 }

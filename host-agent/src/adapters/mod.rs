@@ -6,6 +6,7 @@ mod cli_home;
 mod cut_off;
 pub mod devcontainer_cli;
 pub mod docker;
+pub mod engine_namespace;
 pub mod exec;
 pub mod firewall;
 pub mod git;

@@ -94,10 +94,11 @@ fn limits(mut section: Section<'_>) -> Limits {
 }
 
 fn drone(mut section: Section<'_>) -> DroneDefaults {
+    let count = "a number, 0 for no limit";
     let drone = DroneDefaults {
         memory_bytes: section.read("memory", SIZE, size).unwrap_or(8 << 30),
-        cpus: section.read("cpus", "a number of CPUs above 0", cpus).unwrap_or(4.0),
-        pids: section.read("pids", "1 or more", positive).unwrap_or(4096),
+        cpus: section.read("cpus", "a number of CPUs, 0 for no limit", cpus).unwrap_or(4.0),
+        pids: section.read("pids", count, whole).unwrap_or(4096),
         image: section.read("image", "an image reference or \"\"", text).unwrap_or_default(),
         permissions: section.read("permissions", PERMISSIONS, permissions).unwrap_or_else(|| {
             DEFAULT_PERMISSIONS.map(|(name, level)| (name.into(), level.into())).into()
@@ -140,6 +141,9 @@ fn network(mut section: Section<'_>) -> NetworkConfig {
         dns: section
             .read("dns", "an array of IP addresses", |value| all(value, address))
             .unwrap_or_default(),
+        firewall: section
+            .read("firewall", "true or false", |value| value.as_bool())
+            .unwrap_or(true),
     };
     section.finish();
     network
@@ -301,6 +305,10 @@ fn positive<T: TryFrom<i64>>(value: &DeValue<'_>) -> Option<T> {
     integer(value).filter(|&number| number > 0)?.try_into().ok()
 }
 
+fn whole<T: TryFrom<i64>>(value: &DeValue<'_>) -> Option<T> {
+    integer(value).filter(|&number| number >= 0)?.try_into().ok()
+}
+
 fn port(value: &DeValue<'_>) -> Option<u16> {
     positive(value)
 }
@@ -310,7 +318,7 @@ fn cpus(value: &DeValue<'_>) -> Option<f64> {
         Some(float) => float.as_str().parse().ok()?,
         None => f64::from(number::<i32>(value)?),
     };
-    (number.is_finite() && number > 0.0).then_some(number)
+    (number.is_finite() && number >= 0.0).then_some(number)
 }
 
 fn permissions(value: &DeValue<'_>) -> Option<Permissions> {

@@ -116,6 +116,9 @@ pub struct NetworkConfig {
     pub host_ports: Vec<u16>,
     /// Resolvers for drones; empty: Docker's.
     pub dns: Vec<IpAddr>,
+    /// Whether drones are kept from the host and its networks. Without it no drone is spawned
+    /// unless this is false.
+    pub firewall: bool,
 }
 
 /// `[features]`: injected without touching the repository.

@@ -10,24 +10,28 @@ use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
 use rustix::fs::{Access, access};
 
 use super::Check;
+use crate::adapters::engine_namespace::Namespace;
 use crate::adapters::exec::Run;
-use crate::config::{Locations, Paths};
+use crate::config::{Config, Locations, Paths};
 use crate::control::CONTROL_GROUP;
+use crate::lifecycle::network::WITHOUT_FIREWALL;
 
 /// How long a look at the firewall may take, waiting for its lock included.
 const LIMIT: Duration = Duration::from_secs(15);
+/// Lists rules, which takes what setting them does.
+const LIST: [&str; 4] = ["-w", "10", "-S", "INPUT"];
 /// Longest path that a Unix socket can be bound to (unix(7)).
 const SOCKET_PATH_MAX: usize = 107;
 
 /// Whether drones can be kept from the host, each other's networks and tailnets.
-pub(super) async fn firewall(at: &Locations<'_>) -> Check {
+pub(super) async fn firewall(config: Option<&Config>, socket: &Path) -> Check {
     const NAME: &str = "firewall";
-    if !at.root {
+    if config.is_some_and(|config| !config.network.firewall) {
         return Check::warn(
             NAME,
-            "without root the firewall stays as it is: drones reach the host's own ports, cloud \
-             metadata and the host's tailnet",
-            "run `hatchery serve` as root, or keep drones from these by the firewall yourself",
+            "[network] firewall is false: drones reach the host's own ports, cloud metadata and \
+             the host's tailnet",
+            "keep drones from these by a firewall of your own",
         );
     }
     let mut families = vec!["iptables"];
@@ -35,17 +39,25 @@ pub(super) async fn firewall(at: &Locations<'_>) -> Check {
         families.push("ip6tables");
     }
     for family in families {
-        if let Err(reason) = list_rules(family).await {
-            return Check::fail(NAME, reason, "install the package iptables");
+        let entered = Namespace::of_engine(socket).await.enter(family, &LIST);
+        let (program, arguments) = match entered {
+            Ok(entered) => entered,
+            Err(reason) => {
+                let found = format!("the firewall cannot be set: {reason}; no drone is spawned");
+                return Check::fail(NAME, found, WITHOUT_FIREWALL);
+            }
+        };
+        if let Err(reason) = list_rules(program, arguments).await {
+            return Check::fail(NAME, reason, "install the packages iptables and util-linux");
         }
     }
     Check::ok(NAME, "drones are kept from the host by iptables")
 }
 
-async fn list_rules(program: &str) -> Result<(), String> {
+async fn list_rules(program: String, arguments: Vec<String>) -> Result<(), String> {
     let run = Run {
-        program: program.into(),
-        arguments: ["-w", "10", "-S", "INPUT"].map(Into::into).into(),
+        program: (&program).into(),
+        arguments: arguments.into_iter().map(Into::into).collect(),
         environment: vec![],
         home: "/".into(),
         directory: "/".into(),
@@ -174,6 +186,17 @@ mod tests {
         let deep = directories(&paths(format!("/tmp/{}", "d".repeat(100))));
         assert_eq!(deep[0].verdict, Verdict::Fail, "{deep:?}");
         assert!(deep[0].message.contains("characters"), "{deep:?}");
+    }
+
+    #[tokio::test]
+    async fn a_firewall_that_is_waived_is_a_warning() {
+        let rig = crate::adapters::github::rig::rig().await;
+        let network = crate::config::NetworkConfig::clone(&rig.config.network);
+        let network = crate::config::NetworkConfig { firewall: false, ..network };
+        let config = Config { network: network.into(), ..Config::clone(&rig.config) };
+        let check = firewall(Some(&config), Path::new("/nonexistent")).await;
+        assert_eq!(check.verdict, Verdict::Warn);
+        assert!(check.message.contains("firewall is false"), "{}", check.message);
     }
 
     #[test]

@@ -60,11 +60,11 @@ pub async fn examine(file: Option<&Path>, at: &Locations<'_>) -> Vec<Check> {
     let config = loaded.ok();
     let programs = config.as_ref().map_or_else(|| usual(at), |config| config.programs.clone());
     let beside = at.executable.as_deref().and_then(Path::parent);
-    checks.extend(programs::examine(&programs, beside).await);
+    checks.extend(programs::examine(&programs, config.as_ref(), beside).await);
     for forge in config.iter().flat_map(|config| &config.forges) {
         checks.extend(forge::examine(config.as_ref(), forge).await);
     }
-    checks.push(machine::firewall(at).await);
+    checks.push(machine::firewall(config.as_ref(), &programs.docker_socket).await);
     checks.push(machine::attestation());
     checks.extend(machine::directories(&at.paths(file)));
     checks.push(machine::group(at));
@@ -124,7 +124,6 @@ mod tests {
         let of = |name: &str| checks.iter().find(|check| check.name == name).expect("looked at");
         assert_eq!(of("configuration").verdict, Verdict::Fail);
         assert_eq!(of("docker").verdict, Verdict::Fail);
-        assert_eq!(of("firewall").verdict, Verdict::Warn);
         assert_eq!(of("host agent").verdict, Verdict::Warn);
         for check in &checks {
             assert_eq!(check.hint.is_none(), check.verdict == Verdict::Ok, "{check:?}");

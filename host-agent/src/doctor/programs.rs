@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 
-use super::Check;
+use super::{Check, Verdict};
+use crate::adapters::docker;
 use crate::adapters::exec::{ExecError, Run};
-use crate::config::Programs;
+use crate::config::{Config, Programs};
+use crate::lifecycle::engine::Limits;
+use crate::lifecycle::suitability::{Lack, lack};
 
 /// How long each program may take to say its version.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -18,6 +21,9 @@ const ENGINE_LEAST: (u32, u32) = (20, 10);
 const BUILDKIT_LEAST: (u32, u32) = (23, 0);
 /// The devcontainer CLI that Hatchery is tested with.
 const CLI_TESTED: (u32, u32) = (0, 89);
+
+/// Stands for the limits of a configuration that is not there.
+const LIMITED: Limits = Limits { memory_bytes: 1, cpus: 1.0, pids: 1 };
 
 /// The programs, and where they are looked for.
 struct Tools<'a> {
@@ -28,20 +34,27 @@ struct Tools<'a> {
 }
 
 /// Looks at `programs`; `beside` is the directory of `hatchery` itself.
-pub(super) async fn examine(programs: &Programs, beside: Option<&Path>) -> Vec<Check> {
+pub(super) async fn examine(
+    programs: &Programs,
+    config: Option<&Config>,
+    beside: Option<&Path>,
+) -> Vec<Check> {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     if let Some(beside) = beside {
         path.push(":");
         path.push(beside);
     }
     let tools = Tools { programs, path };
-    let mut checks = docker(&tools).await;
+    let mut checks = engine(&tools).await;
+    if checks.first().is_some_and(|check| check.verdict == Verdict::Ok) {
+        checks.push(confinement(&programs.docker_socket, config).await);
+    }
     checks.push(devcontainer(&tools).await);
     checks.push(git(&tools).await);
     checks
 }
 
-async fn docker(tools: &Tools<'_>) -> Vec<Check> {
+async fn engine(tools: &Tools<'_>) -> Vec<Check> {
     let programs = tools.programs;
     if let Some(unreachable) = socket(&programs.docker_socket).await {
         return vec![unreachable];
@@ -55,14 +68,38 @@ async fn docker(tools: &Tools<'_>) -> Vec<Check> {
         }
     };
     let socket = programs.docker_socket.display();
-    let engine = if numbers(&version) < ENGINE_LEAST {
+    let found = if numbers(&version) < ENGINE_LEAST {
         let found = format!("Docker Engine {version} on {socket} is too old");
         Check::fail("docker", found, "20.10 or newer is needed, 23 or newer for BuildKit")
     } else {
         Check::ok("docker", format!("Docker Engine {version} answers on {socket}"))
     };
     let (builder, compose) = tokio::join!(builder(tools, &version), compose(tools));
-    vec![engine, builder, compose]
+    vec![found, builder, compose]
+}
+
+/// Whether the engine can confine drones, with the limits that they are to have.
+async fn confinement(socket: &Path, config: Option<&Config>) -> Check {
+    const NAME: &str = "confinement";
+    let facts = match docker::facts_at(socket).await {
+        Ok(facts) => facts,
+        Err(error) => {
+            let hint = "its log: `journalctl -u docker`";
+            return Check::fail(NAME, format!("the engine does not say what it is: {error}"), hint);
+        }
+    };
+    let wanted = config.map_or(LIMITED, |config| Limits {
+        memory_bytes: config.drone.memory_bytes,
+        cpus: config.drone.cpus,
+        pids: config.drone.pids,
+    });
+    match lack(&facts, &wanted) {
+        Some(Lack { what, hint }) => Check::fail(NAME, what, hint),
+        None if facts.rootless => {
+            Check::ok(NAME, "the engine runs without root, and holds drones to their limits")
+        }
+        None => Check::ok(NAME, "the engine holds drones to their limits"),
+    }
 }
 
 async fn builder(tools: &Tools<'_>, engine: &str) -> Check {

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::checkouts::Checkouts;
 use super::devcontainers::Devcontainers;
+pub use super::engine_facts::{EngineFacts, Holds};
 use super::network::NetworkGuard;
 use super::registries::Registries;
 use crate::policy::{Mount, Observed, Ulimit};
@@ -67,26 +68,6 @@ impl EngineError {
     /// Whether it only says that the thing is gone.
     pub fn is_absent(&self) -> bool {
         matches!(self, Self::Absent { .. })
-    }
-}
-
-/// The engine itself.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EngineFacts {
-    /// Major version: 26.
-    pub major: u32,
-    /// API version, as `(1, 45)`.
-    pub api: (u32, u32),
-    /// CPUs of the machine.
-    pub cpus: f64,
-    /// Where it keeps images and volumes.
-    pub root_dir: PathBuf,
-}
-
-impl EngineFacts {
-    /// Whether a part of a volume can be mounted (API 1.45, Engine 26).
-    pub fn volume_subpaths(&self) -> bool {
-        self.api >= (1, 45)
     }
 }
 
@@ -164,7 +145,7 @@ pub struct Image {
     pub digests: Vec<String>,
 }
 
-/// How much a container may use.
+/// How much a container may use; 0 each: as much as there is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Memory in bytes.

@@ -16,11 +16,13 @@ pub mod progress;
 pub mod registries;
 pub mod request;
 pub mod seal;
+pub mod suitability;
 pub mod view;
 
 mod adopt;
 mod burrow;
 mod compose_memo;
+mod engine_facts;
 mod exec_plan;
 mod explain;
 mod grants;

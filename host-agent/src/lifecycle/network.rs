@@ -10,7 +10,6 @@ use sha2::{Digest as _, Sha256};
 use super::engine::{ContainerEngine, EngineError, NetworkSpec, Tuning};
 use super::failure::{Failure, FailureKind};
 use super::{Lifecycle, labels};
-use crate::config::NetworkConfig;
 use crate::credentials::Forge;
 use crate::secret::hex;
 
@@ -36,6 +35,10 @@ const ATTEMPTS: u32 = 5;
 /// In what Docker says of a network whose addresses another one has.
 const OVERLAPS: &str = "Pool overlaps";
 
+/// What to do where the firewall cannot be set.
+pub const WITHOUT_FIREWALL: &str = "run `hatchery serve` as root; or, where nothing of this host needs \
+    keeping from drones, accept it: `firewall = false` in [network]";
+
 /// What the host's firewall shall keep drones from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardRules {
@@ -47,10 +50,24 @@ pub struct GuardRules {
     pub host_ports: Vec<u16>,
     /// Resolvers of drones: their port 53 stays reachable, wherever they are.
     pub resolvers: Vec<IpAddr>,
+    /// Addresses that lead to the host by way of the world: of an engine with a network of its own.
+    pub host: Vec<IpAddr>,
+}
+
+/// How the engine sees the world.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outlook {
+    /// Resolvers that it hands on to containers. Those on a loopback address it asks itself.
+    pub resolvers: Vec<IpAddr>,
+    /// As [`GuardRules::host`].
+    pub host: Vec<IpAddr>,
 }
 
 /// The host's firewall.
 pub trait NetworkGuard {
+    /// How the engine sees the world now.
+    fn outlook(&self) -> impl Future<Output = Outlook> + Send;
+
     /// Brings the firewall to these rules.
     ///
     /// # Errors
@@ -69,8 +86,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             labels: [(labels::MANAGED.to_owned(), "true".to_owned())].into(),
         };
         self.engine.ensure_network(&spec).await?;
-        self.guard_network().await;
-        Ok(())
+        self.guard_network().await
     }
 
     /// Sees that the network of an image or Dockerfile drone is there.
@@ -102,8 +118,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             attempt += 1;
         }
         drop(turn);
-        self.guard_network().await;
-        Ok(())
+        self.guard_network().await
     }
 
     /// Makes a drone's network in what is free now.
@@ -136,34 +151,50 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         Ok(self.engine.ensure_network(&spec).await)
     }
 
-    /// Brings the firewall to what the networks need, unless that was done already.
-    async fn guard_network(&self) {
+    /// Brings the firewall to what the networks need, unless that was done already. A failure where
+    /// it cannot be and nobody said that drones may go without.
+    pub(super) async fn guard_network(&self) -> Result<(), Failure> {
+        if !self.config.network.firewall {
+            self.unguarded("[network] firewall is false");
+            return Ok(());
+        }
         let managed = format!("{}=true", labels::MANAGED);
-        let networks = self.engine.networks(Some(&managed)).await.unwrap_or_default();
+        let networks = self.engine.networks(Some(&managed)).await?;
         let own = networks.iter().filter_map(|network| {
             Some(interface(&network.name.strip_prefix("hatchery-")?.parse().ok()?))
         });
+        let outlook = self.engine.outlook().await;
+        let resolvers = outlook.resolvers;
         let rules = GuardRules {
             interfaces: [SHARED_INTERFACE.to_owned()].into_iter().chain(own).collect(),
             shared: SHARED_INTERFACE.to_owned(),
             host_ports: self.config.network.host_ports.clone(),
-            resolvers: resolvers(&self.config.network).await,
+            resolvers: if self.config.network.dns.is_empty() {
+                resolvers
+            } else {
+                self.config.network.dns.clone()
+            },
+            host: outlook.host,
         };
         if self.known.is_guarded(&rules) {
-            return;
+            return Ok(());
         }
-        let problem = self.engine.guard(&rules).await.err();
-        let said = problem.as_ref().map(|problem| {
-            format!("drones can reach more of the host than they should: {problem}")
-        });
-        if problem.is_none() {
-            self.known.guarded(rules);
+        if let Err(problem) = self.engine.guard(&rules).await {
+            let said = self.unguarded(&problem);
+            return Err(Failure::new(FailureKind::Failed, said).hint(WITHOUT_FIREWALL));
         }
-        if self.known.network_problem(said.clone())
-            && let Some(said) = said
-        {
+        self.known.guarded(rules);
+        self.known.network_problem(None);
+        Ok(())
+    }
+
+    /// Notes, and logs once, that drones are not kept from the host.
+    fn unguarded(&self, problem: &str) -> String {
+        let said = format!("drones can reach more of the host than they should: {problem}");
+        if self.known.network_problem(Some(said.clone())) {
             tracing::warn!("{said}");
         }
+        said
     }
 }
 
@@ -232,17 +263,8 @@ fn free_part((address, bits): (IpAddr, u8), taken: &[Subnet]) -> Option<Subnet> 
         .find(|part| part.last() <= pool.last() && !taken.iter().any(|one| one.overlaps(*part)))
 }
 
-/// Resolvers that drones ask: the configured ones, else the host's, which the engine hands on.
-/// Those on a loopback address the engine asks itself.
-async fn resolvers(config: &NetworkConfig) -> Vec<IpAddr> {
-    if !config.dns.is_empty() {
-        return config.dns.clone();
-    }
-    let text = tokio::fs::read_to_string("/etc/resolv.conf").await.unwrap_or_default();
-    nameservers(&text)
-}
-
-fn nameservers(resolv_conf: &str) -> Vec<IpAddr> {
+/// The resolvers in a `resolv.conf`, but those on a loopback address.
+pub fn nameservers(resolv_conf: &str) -> Vec<IpAddr> {
     let address = |line: &str| {
         let mut words = line.split_whitespace();
         (words.next()? == "nameserver").then(|| words.next()?.parse::<IpAddr>().ok())?

@@ -33,6 +33,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Result<DroneStatus, Failure> {
         let record = self.record_of(drone)?;
         let claimed = self.operations.begin(drone, "rebuild").await?;
+        self.can_confine(&record.choices).await?;
         let telling = telling.about(drone, self.log_file(drone, false));
         let operation = Operation {
             kind: OperationKind::Rebuild,

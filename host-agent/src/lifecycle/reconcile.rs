@@ -26,6 +26,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             }
         }
         self.finish_operations().await;
+        self.tell_what_the_engine_lacks().await;
         if let Err(failure) = self.ready_network().await {
             tracing::warn!(%failure, "the network of drones is not ready");
         }

@@ -116,7 +116,8 @@ pub fn deviations(observed: &Observed, allowed: &Allowed) -> Vec<String> {
     if !observed.cgroup_parent.is_empty() {
         found.push(format!("its cgroup lies below {}", observed.cgroup_parent));
     }
-    if observed.oom_score_adj != 0 || observed.oom_kill_disable {
+    // An engine without root gives its containers its own weight, which is more, never less.
+    if observed.oom_score_adj < 0 || observed.oom_kill_disable {
         found.push("the kernel spares it when memory runs out".to_owned());
     }
     found
@@ -292,5 +293,7 @@ mod tests {
         for observed in table {
             assert_eq!(deviations(&observed, &allowed()).len(), 1, "{observed:?}");
         }
+        let weighted = with(&|o| o.oom_score_adj = 200);
+        assert_eq!(deviations(&weighted, &allowed()), Vec::<String>::new());
     }
 }

@@ -54,7 +54,7 @@ fn host(spec: &ContainerSpec) -> HostConfig {
         memory_swap: spec.limits.and_then(|limits| i64::try_from(limits.memory_bytes).ok()),
         #[expect(clippy::cast_possible_truncation, reason = "CPUs are few, nano-CPUs fit")]
         nano_cpus: spec.limits.map(|limits| (limits.cpus * 1e9) as i64),
-        pids_limit: spec.limits.map(|limits| limits.pids),
+        pids_limit: spec.limits.map(|limits| limits.pids).filter(|&pids| pids > 0),
         restart_policy: Some(restart_policy(spec.restarts)),
         init: Some(spec.init),
         privileged: Some(tuning.privileged),

@@ -12,18 +12,19 @@ mod volumes;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
+use bollard::models::{SystemInfo, SystemInfoCgroupDriverEnum, SystemVersion};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::sync::mpsc;
 
 use super::Machine;
 use crate::lifecycle::engine::{
     Container, ContainerDetail, ContainerEngine, ContainerSpec, EngineError, EngineEvent,
-    EngineFacts, Exec, ExecOutcome, Image, Network, NetworkSpec, Usage,
+    EngineFacts, Exec, ExecOutcome, Holds, Image, Network, NetworkSpec, Usage,
 };
 
 /// How long one call may take that does not wait for anything in a container.
@@ -34,6 +35,10 @@ const PING: Duration = Duration::from_secs(5);
 
 /// bollard's own limit, in seconds: never before ours.
 const BOLLARD_LIMIT: u64 = 24 * 60 * 60;
+
+/// What Podman calls itself among its parts, and an engine without root among its options.
+const PODMAN: &str = "Podman Engine";
+const ROOTLESS: &str = "name=rootless";
 
 /// Most that is kept of anything read from a container, in bytes.
 const KEPT_MAX: usize = 1024 * 1024;
@@ -126,18 +131,50 @@ impl Machine {
         let docker = self.call("say its version", PING, docker.negotiate_version()).await?;
         let version = self.call("say its version", PING, docker.version()).await?;
         let info = self.call("describe itself", CALL, docker.info()).await?;
-        let numbers = |text: Option<String>| {
-            let text = text.unwrap_or_default();
-            let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-            (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
-        };
-        Ok(EngineFacts {
-            major: numbers(version.version).0,
-            api: numbers(version.api_version),
-            #[expect(clippy::cast_precision_loss, reason = "no machine has 2^52 CPUs")]
-            cpus: info.ncpu.unwrap_or(1).max(1) as f64,
-            root_dir: PathBuf::from(info.docker_root_dir.unwrap_or_default()),
-        })
+        Ok(facts(version, info))
+    }
+}
+
+/// What the engine on `socket` is, for whoever has no [`Machine`].
+///
+/// # Errors
+/// When it does not answer.
+pub async fn facts_at(socket: &Path) -> Result<EngineFacts, Bollard> {
+    let asking = async {
+        let docker = Docker::connect_with_unix(
+            &socket.to_string_lossy(),
+            BOLLARD_LIMIT,
+            API_DEFAULT_VERSION,
+        )?;
+        let docker = docker.negotiate_version().await?;
+        Ok(facts(docker.version().await?, docker.info().await?))
+    };
+    tokio::time::timeout(CALL, asking).await.unwrap_or(Err(Bollard::RequestTimeoutError))
+}
+
+fn facts(version: SystemVersion, info: SystemInfo) -> EngineFacts {
+    let numbers = |text: Option<String>| {
+        let text = text.unwrap_or_default();
+        let mut parts = text.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    };
+    let options = info.security_options.unwrap_or_default();
+    let components = version.components.unwrap_or_default();
+    EngineFacts {
+        major: numbers(version.version).0,
+        api: numbers(version.api_version),
+        #[expect(clippy::cast_precision_loss, reason = "no machine has 2^52 CPUs")]
+        cpus: info.ncpu.unwrap_or(1).max(1) as f64,
+        root_dir: PathBuf::from(info.docker_root_dir.unwrap_or_default()),
+        podman: components.iter().any(|component| component.name == PODMAN),
+        rootless: options.iter().any(|option| option == ROOTLESS),
+        holds: Holds {
+            // Engines that do not say so are older than all that cannot.
+            cgroups: info.cgroup_driver != Some(SystemInfoCgroupDriverEnum::NONE),
+            memory: info.memory_limit != Some(false),
+            cpus: info.cpu_cfs_quota != Some(false),
+            pids: info.pids_limit != Some(false),
+        },
     }
 }
 

@@ -112,7 +112,7 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
     ) -> Value {
         let drone = &record.drone;
         let siblings = compose.services.len().saturating_sub(1);
-        let (own, sibling) = split(self.limits(record, cpus), siblings);
+        let (own, sibling) = split(self.limits_of(&record.choices, cpus), siblings);
         let shares = compose.services.get(&compose.service);
         let shares = shares.and_then(|service| service.network_of.as_ref());
         let named = shares.unwrap_or(&compose.service);
@@ -195,28 +195,34 @@ fn split(limits: Limits, siblings: usize) -> (Limits, Limits) {
     let each = Limits {
         memory_bytes: limits.memory_bytes / u64::from(parts),
         cpus: limits.cpus / f64::from(parts),
-        pids: limits.pids / i64::from(parts),
+        // Nothing would be no limit.
+        pids: (limits.pids / i64::from(parts)).max(i64::from(limits.pids > 0)),
     };
     let taken = u32::try_from(siblings).unwrap_or(u32::MAX);
     let own = Limits {
         memory_bytes: limits.memory_bytes - each.memory_bytes * u64::from(taken),
         cpus: limits.cpus - each.cpus * f64::from(taken),
-        pids: limits.pids - each.pids * i64::from(taken),
+        pids: (limits.pids - each.pids * i64::from(taken)).max(i64::from(limits.pids > 0)),
     };
     (own, each)
 }
 
 /// What every service gets, the drone's own among them.
 fn every_service(record: &Record, limits: Limits) -> Map<String, Value> {
-    object(json!({
+    let mut set = object(json!({
         "labels": sibling_labels(record),
         "restart": "unless-stopped",
-        "mem_limit": limits.memory_bytes,
-        "memswap_limit": limits.memory_bytes,
-        "cpus": limits.cpus,
-        "pids_limit": limits.pids,
         "cgroup": "private",
-    }))
+    }));
+    let limits = [
+        ("mem_limit", limits.memory_bytes > 0, json!(limits.memory_bytes)),
+        ("memswap_limit", limits.memory_bytes > 0, json!(limits.memory_bytes)),
+        ("cpus", limits.cpus > 0.0, json!(limits.cpus)),
+        ("pids_limit", limits.pids > 0, json!(limits.pids)),
+    ];
+    let limits = limits.into_iter().filter(|(_, limited, _)| *limited);
+    set.extend(limits.map(|(name, _, value)| (name.to_owned(), value)));
+    set
 }
 
 /// The members of an object written down here.

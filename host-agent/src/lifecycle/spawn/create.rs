@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use hatchery_protocol::{DroneName, paths};
 
-use super::super::engine::{ContainerEngine, ContainerSpec, Image, Limits, Tuning};
+use super::super::engine::{ContainerEngine, ContainerSpec, Image, Tuning};
 use super::super::failure::Failure;
 use super::super::network;
 use super::super::passwd::{self, Account};
@@ -179,22 +179,11 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
             network: Some(network),
             extra_hosts: self.extra_hosts().into_iter().chain(run.extra_hosts.clone()).collect(),
             dns: self.config.network.dns.clone(),
-            limits: Some(self.limits(record, cpus)),
+            limits: Some(self.limits_of(&record.choices, cpus)),
             restarts: true,
             init: effective.init || run.init,
             no_capabilities: false,
             tuning,
-        }
-    }
-
-    /// The drone's limits: what was asked for at spawn, else the configuration's, never more CPUs
-    /// than there are.
-    pub(in crate::lifecycle) fn limits(&self, record: &Record, cpus: f64) -> Limits {
-        let defaults = &self.config.drone;
-        Limits {
-            memory_bytes: record.choices.memory_bytes.unwrap_or(defaults.memory_bytes),
-            cpus: record.choices.cpus.unwrap_or(defaults.cpus).min(cpus),
-            pids: defaults.pids,
         }
     }
 

@@ -51,7 +51,12 @@ impl<F: Forge, E: ContainerEngine> Lifecycle<F, E> {
         let repo = self.parse_repo(&request.repo)?;
         let resolved =
             self.or_interrupted(&telling, telling.step(Step::Resolve, self.resolve(&repo))).await?;
-        let reserving = telling.step(Step::Reserve, self.reserve(&resolved, &request.choices));
+        let reserving = telling.step(Step::Reserve, async {
+            if !request.dry_run {
+                self.can_confine(&request.choices).await?;
+            }
+            self.reserve(&resolved, &request.choices).await
+        });
         // Not interruptible: it takes milliseconds, and knows what to undo only at its end.
         let (record, claimed) = reserving.await?;
         let drone = record.drone.clone();
