@@ -59,7 +59,7 @@ pub fn judge_further(name: &str, place: &Place, ledger: &mut Ledger<'_>) -> bool
 /// its `devcontainer-feature.json`. The outcome is what is installed with it, to be looked at next.
 ///
 /// # Errors
-/// Never for now; as of the other passes.
+/// As the other passes.
 pub fn check_feature(
     used: &FeatureUse,
     metadata: Option<&str>,
@@ -106,7 +106,6 @@ pub fn check_requests(
         let Some(asked) = manifest.value(key) else { continue };
         let entry = Map::from_iter([(key.to_owned(), asked.to_json())]);
         let label = Value::Array(vec![Value::Object(entry)]).to_string();
-        // The label of one key: what is said of the plan's own things is said elsewhere.
         let said = check_metadata(Some(&label), plan, scope)?.findings.into_iter();
         let own = said.filter(|one| one.verdict != Verdict::Strip);
         findings.extend(own.map(|one| Finding {
