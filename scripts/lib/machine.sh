@@ -103,7 +103,6 @@ machine_boot() {
     exec setsid slirp4netns --netns-type=path --configure --mtu=65520 --disable-host-loopback \
       "/run/netns/$name" tap0 </dev/null >"$(machine_data "$suite")/network.log" 2>&1
   ) &
-  echo $! >"$(machine_data "$suite")/network.pid"
   (
     close_inherited
     machine_cgroups "$name"
@@ -204,8 +203,8 @@ machine_power_off() {
     while [ -d "/proc/$pid" ] && [ $SECONDS -lt $deadline ]; do sleep 0.2; done
     kill -KILL "$pid" 2>/dev/null || true
   fi
-  pid=$(cat "$data/network.pid" 2>/dev/null) || pid=''
-  if [ -n "$pid" ] && grep -q slirp "/proc/$pid/comm" 2>/dev/null; then kill "$pid"; fi
+  # By its namespace, which only this machine has: one of an interrupted run has no pid file any more.
+  for pid in $(pgrep -f "^slirp4netns .* /run/netns/$name tap0\$"); do kill "$pid" 2>/dev/null || true; done
   netns_remove "$name"
 }
 
