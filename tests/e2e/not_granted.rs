@@ -76,5 +76,9 @@ fn a_push_that_touches_workflows_names_the_way_to_allow_it() {
         .sh("mkdir -p .github/workflows; echo 'on: push' >.github/workflows/ci.yml; git add .; \
          git commit -qm Ci; git push -q");
     assert_ne!(push.code, 0);
-    push.complains("workflows");
+    push.complains("refusing to allow a GitHub App").complains(&format!(
+        "`hatchery repo connect {} {} --permissions workflows=write`",
+        drone.name(),
+        repo.name()
+    ));
 }

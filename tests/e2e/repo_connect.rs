@@ -51,7 +51,7 @@ fn a_push_that_changes_workflows_is_hinted_at_refused_and_passes_once_it_may() {
     let agent = world.agent();
     let mut permissions = usual_permissions();
     permissions["workflows"] = "write".into();
-    let repo = Repo::describe("workflows").on_dev_image().permissions(Some(permissions));
+    let repo = Repo::describe("connect-workflows").on_dev_image().permissions(Some(permissions));
     let repo = repo.create(&world);
     let drone = agent.spawn(&repo);
     let connect = format!(
