@@ -163,8 +163,11 @@ fn without_a_firewall_no_drone_is_spawned_unasked() {
     assert!(check["hint"].to_string().contains("firewall = false"), "{check}");
 }
 
+/// What doctor found, whatever it makes of it.
 fn doctored(agent: &HostAgent) -> Vec<Value> {
-    agent.json(&["doctor"])["checks"].as_array().expect("checks").clone()
+    let run = agent.hatchery(&["--json", "doctor"]);
+    let found: Value = serde_json::from_str(&run.stdout).expect("JSON");
+    found["checks"].as_array().expect("checks").clone()
 }
 
 #[test]

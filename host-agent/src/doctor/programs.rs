@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::UnixStream;
 
-use super::{Check, Verdict};
+use super::Check;
 use crate::adapters::docker;
 use crate::adapters::exec::{ExecError, Run};
 use crate::config::{Config, Programs};
@@ -46,7 +46,8 @@ pub(super) async fn examine(
     }
     let tools = Tools { programs, path };
     let mut checks = engine(&tools).await;
-    if checks.first().is_some_and(|check| check.verdict == Verdict::Ok) {
+    // One that answers was asked about more than that.
+    if checks.len() > 1 {
         checks.push(confinement(&programs.docker_socket, config).await);
     }
     checks.push(devcontainer(&tools).await);
@@ -68,7 +69,11 @@ async fn engine(tools: &Tools<'_>) -> Vec<Check> {
         }
     };
     let socket = programs.docker_socket.display();
-    let found = if numbers(&version) < ENGINE_LEAST {
+    let podman = docker::facts_at(&programs.docker_socket).await.is_ok_and(|facts| facts.podman);
+    let found = if podman {
+        let found = format!("Podman {version} answers on {socket}");
+        Check::warn("docker", found, "see `confinement`")
+    } else if numbers(&version) < ENGINE_LEAST {
         let found = format!("Docker Engine {version} on {socket} is too old");
         Check::fail("docker", found, "20.10 or newer is needed, 23 or newer for BuildKit")
     } else {
