@@ -109,7 +109,7 @@ bench_outage() {
   sleep 25
   fault=$(bench_forge_admin POST /faults '{"path": "", "fault": {"kind": "cut"}}' | grep -o '[0-9]*' | head -n 1)
   sleep "$OUTAGE"
-  bench_forge_admin DELETE "/faults/$fault"
+  bench_forge_admin DELETE "/faults/$fault" >/dev/null
   crowd_ends
   row "requests of $ASKING drones with a cached token that fail while the forge is down for $OUTAGE s" \
     "$(cat "$out"/* | grep -c failed || true) of $(cat "$out"/* | wc -l)" "-" "0"
