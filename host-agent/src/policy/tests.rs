@@ -149,6 +149,7 @@ fn what_is_needless_is_stripped() {
         ("securityOpt", json!(["seccomp=unconfined"])),
         ("containerEnv", json!({"A": "${localEnv:SECRET}"})),
         ("workspaceMount", json!("")),
+        ("workspaceFolder", json!("/run/drone-agent")),
         ("mounts", json!(["type=bind,source=/run/x,target=/var/run/github-creds.sock"])),
         ("hostRequirements", json!({"gpu": "optional"})),
     ];
@@ -189,6 +190,8 @@ fn what_reaches_the_host_is_refused() {
         ("mounts", json!(["type=volume,source=x,target=/proc/x"])),
         ("mounts", json!(["type=volume,source=x,target=/a/../.."])),
         ("workspaceMount", json!("type=bind,source=/home,target=/workspace")),
+        ("workspaceFolder", json!("/sys/fs")),
+        ("workspaceFolder", json!("/x/../proc//self")),
         ("workspaceMount", json!("type=bind,source=${localWorkspaceFolder}/sub,target=/w")),
         ("runArgs", json!(["--privileged"])),
         ("runArgs", json!(["--privileged=true"])),

@@ -2,7 +2,7 @@
 
 use super::checkout::resolve;
 use super::ledger::{Ledger, Place};
-use super::mount::{MountContext, Wish, climbs_to_parent, judge_mount};
+use super::mount::{MountContext, Wish, climbs_to_parent, judge_mount, judge_target};
 use super::plan::{Mount, Workspace};
 
 /// Where the workspace volume is mounted.
@@ -57,7 +57,7 @@ pub fn is_within(path: &str, top: &str) -> bool {
     path == top || path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// `workspaceFolder` as a clean absolute path.
+/// `workspaceFolder` as a clean absolute path, which the clone may be mounted at.
 pub fn clean_folder(folder: &str, place: &Place, ledger: &mut Ledger<'_>) -> Option<String> {
     let Some(clean) = folder.strip_prefix('/').and_then(|path| resolve("", path)) else {
         ledger.broken(place, "an absolute path in the container is expected");
@@ -67,7 +67,7 @@ pub fn clean_folder(folder: &str, place: &Place, ledger: &mut Ledger<'_>) -> Opt
         ledger.strip(place, "the root of the file system is no workspace");
         return None;
     }
-    Some(format!("/{clean}"))
+    judge_target(&format!("/{clean}"), place, ledger)
 }
 
 /// Where `workspaceMount` wants the clone; `None`: the usual place.
@@ -104,7 +104,9 @@ fn root_mount(
     let repo = ledger.scope.repo.repo().to_owned();
     match judge_mount(wish, context, place, ledger)? {
         Mount::Workspace { subpath: None, target, .. } if context.clone_is_root => Some(target),
-        Mount::Workspace { subpath: None, target, .. } => Some(format!("{target}/{repo}")),
+        Mount::Workspace { subpath: None, target, .. } => {
+            judge_target(&format!("{target}/{repo}"), place, ledger)
+        }
         Mount::Workspace { subpath: Some(subpath), target, .. } if subpath == repo => Some(target),
         Mount::Workspace { .. }
         | Mount::Volume { .. }
