@@ -84,7 +84,7 @@ crowd_asks() {
 bench_crowd_at_once() {
   local n p50 p99 count failed echo50 echo99 socket=/run/drone-agent echoes=() pid
   for ((n = 1; n <= ASKING; n++)); do echoes+=("$BENCH_DIR/state/sockets/$BENCH_OWNER-b$n/echo.sock"); done
-  "$BENCH_DIR/programs/probe" echo "${echoes[@]}" &
+  setpriv --pdeathsig TERM "$BENCH_DIR/programs/probe" echo "${echoes[@]}" &
   pid=$!
   bench_await test -S "${echoes[-1]}"
   # Once before: those that a restart left without a token get one.

@@ -66,9 +66,9 @@ bench_gh() {
 bench_token() {
   local place=$BENCH_DIR/state/sockets/$BENCH_OWNER-b1 socket=/run/drone-agent
   local p50 p99 best50 best99 echo_p50 echo_p99 attested_p50 attested_p99 pids=()
-  "$BENCH_DIR/programs/probe" echo "$place/echo.sock" &
+  setpriv --pdeathsig TERM "$BENCH_DIR/programs/probe" echo "$place/echo.sock" &
   pids+=($!)
-  "$BENCH_ATTESTING" "$place/attested.sock" "$BENCH_DIR/state/drones/$BENCH_OWNER-b1.json" &
+  setpriv --pdeathsig TERM "$BENCH_ATTESTING" "$place/attested.sock" "$BENCH_DIR/state/drones/$BENCH_OWNER-b1.json" &
   pids+=($!)
   bench_await test -S "$place/echo.sock" -a -S "$place/attested.sock"
   {
