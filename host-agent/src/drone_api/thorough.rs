@@ -25,6 +25,9 @@ use crate::credentials::attest::{Peer, Refusal};
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// Longest life of a connection.
 const CONNECTION_DEADLINE: Duration = Duration::from_secs(60);
+/// At the end of the host agent: time for what was accepted to be asked and answered still. Who
+/// asks nothing holds it up no longer; what is being answered then goes on.
+const LAST_CALL: Duration = Duration::from_millis(200);
 /// Largest head of a request, in bytes.
 pub const HEAD_MAX: usize = 8192;
 /// Most header lines of a request.
@@ -53,8 +56,13 @@ pub async fn serve<F: Forge>(
         ended = &mut serving => ended,
         () = server.stop.cancelled() => return,
         () = server.shutdown.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
+            match tokio::time::timeout(LAST_CALL, serving.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    serving.as_mut().graceful_shutdown();
+                    serving.await
+                }
+            }
         }
         () = tokio::time::sleep(CONNECTION_DEADLINE) => return,
     };
