@@ -18,6 +18,7 @@ mod help;
 mod hook;
 mod lookup;
 mod report;
+mod small_file;
 
 use std::process::ExitCode;
 

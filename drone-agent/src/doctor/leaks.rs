@@ -5,13 +5,13 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use hatchery_protocol::paths;
 
 use crate::gitconfig;
+use crate::small_file::read;
 
 use super::Finding;
 use super::git::has_secret;
@@ -46,8 +46,6 @@ const HOME_PROFILES: [&str; 9] = [
 const PLAIN: [&str; 4] =
     [".git-credentials", ".config/git/credentials", ".netrc", ".config/.netrc"];
 
-/// Longest file read, in bytes.
-const FILE_MAX: u64 = 1024 * 1024;
 /// How deep below the workspaces clones are looked for.
 const DEPTH: usize = 3;
 
@@ -184,15 +182,6 @@ fn clones_below(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) {
             clones_below(&entry.path(), depth - 1, found);
         }
     }
-}
-
-fn read(path: &Path) -> Option<String> {
-    if !path.is_file() {
-        return None; // neither a pipe, which would block, nor a device
-    }
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

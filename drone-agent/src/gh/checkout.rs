@@ -2,18 +2,14 @@
 //! programs. Includes are not followed.
 
 use std::env;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hatchery_protocol::RepoId;
 
 use crate::gitconfig::{self, Entry};
+use crate::small_file::read;
 
 use super::remote;
-
-/// Longest file read, in bytes.
-const FILE_MAX: u64 = 1024 * 1024;
 
 /// A remote that is a repository on some forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,15 +87,6 @@ fn git_dir_above(start: &Path) -> Option<PathBuf> {
         let link = read(&dot_git)?;
         Some(dir.join(link.strip_prefix("gitdir: ")?.trim_end_matches('\n')))
     })
-}
-
-fn read(path: &Path) -> Option<String> {
-    if !path.is_file() {
-        return None; // neither a pipe, which would block, nor a device
-    }
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]
